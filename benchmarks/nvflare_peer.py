@@ -52,9 +52,12 @@ def main() -> int:
     here = PocEnv(clients=names, num_clients=len(names))
     run = recipe.execute(here)
     try:
-        status, result = run.get_status(), run.get_result(timeout=600)
+        result = run.get_result(timeout=600)
+        status = run.get_status()
     finally:
         here.stop()
+    if "COMPLETED" not in str(status):
+        raise SystemExit(f"the peer's job: {status}")
     times = {n: [float(t) for t in (folder / f"{n}.times").read_text().split()] for n in names}
     rounds = max(float(np.median(np.diff(found))) for found in times.values())
     print(

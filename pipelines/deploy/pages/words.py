@@ -34,8 +34,8 @@ PROTECTIONS: dict[str, Phrase] = {
         "noise for each {person}, added in the {site}; the coordinator reads noisy updates"
     ),
     "secure_sum": Phrase(
-        "masked sum: the coordinator reads the sum, and no single update unless more than half of "
-        "the {sites} help it"
+        "masked sum: the coordinator reads the sum, and no single update unless about two thirds "
+        "of the {sites} help it"
     ),
     "encrypted_sum": Phrase(
         "encrypted sum: the coordinator adds what it cannot read; each {site} has the key"
@@ -85,6 +85,8 @@ ALARMS: dict[str, Phrase] = {
         "key was copied: stop the run and make a new certificate."
     ),
     "decrypted_apart": Phrase("{Sites} decrypted different sums: at least one of them is wrong."),
+    "bad_proof": Phrase("Somebody signed for a {site} with a key that is not its own."),
+    "unsafe": Phrase("The coordinator asked for what would show the update of one {site}."),
     "clock": Phrase("The clock is wrong by more than certificates and time limits allow."),
     "disk": Phrase("The disk is full or cannot be written."),
     "other_build": Phrase("It runs another build of privaudit than the coordinator."),

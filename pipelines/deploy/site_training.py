@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.deploy.messages import Body
-from pipelines.deploy.refused import Refused
+from pipelines.deploy.refused import Refused, Remembered
 from pipelines.deploy.self_check import are_too_many, find_units_that_tell, leave_out
 from pipelines.deploy.site_data import SiteData, client_stream
 from pipelines.deploy.site_state import SiteState
@@ -21,6 +21,11 @@ from pipelines.federated.network import Network
 LARGEST_WEIGHT = 1e6
 """No weight that a coordinator sends may be larger: such a network saturates, and its gradients say
 whatever the sender wants of single records."""
+
+
+TRIES = 3
+"""How often a round is trained whose update is held back. Each time tells whether it was: one bit
+of the records, and with other weights another one."""
 
 
 class Training:
@@ -64,6 +69,13 @@ class Training:
                 "an update asked for in the open" if protected else "an update asked for in a sum",
                 "the terms say otherwise",
             )
+        if state.held == body["round"] and state.tries >= TRIES:
+            raise Refused(
+                "unsafe",
+                f"the round {body['round']} once more",
+                f"its update was held back {TRIES} times, and each try tells something",
+                "take more rows a step or fewer hidden units, in a run of another name",
+            )
         weights = self.read_weights(body["weights"])
         from pipelines.learners._training import one_thread
 
@@ -80,7 +92,12 @@ class Training:
                 "the training here diverged",
                 "use a smaller rate",
             )
-        sent = self._withhold(update.astype("<f4"))
+        try:
+            sent = self._withhold(update.astype("<f4"))
+        except Refused as error:
+            state.tries = 1 + (state.tries if state.held == body["round"] else 0)
+            state.held = body["round"]
+            raise Remembered(error.code, error.what, error.because, error.fix) from None
         state.left = self._trainer.left[0]
         if self._terms.seed is not None:
             state.rng = json.dumps(rng.bit_generator.state)

@@ -59,6 +59,7 @@ REASONS: dict[str, Phrase] = {
     "fault": Phrase("by a fault of the program, which its log names"),
     "diverged": Phrase("the training came to no finite numbers"),
     "too_few": Phrase("too few {sites} were ready in time"),
+    "unsafe": Phrase("what would be sent shows single {records}, or one {site}"),
 }
 CONDITIONS: dict[str, Phrase] = {
     "unheard": Phrase("not heard from yet"),

@@ -17,7 +17,7 @@ from net_places import SERVER
 from net_slow import SlowLink
 from net_table import Table, Watch
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.network
 ROUNDS = 200
 DISK = 1300 * 2**20
 LIAR = Path(__file__).with_name("liar")

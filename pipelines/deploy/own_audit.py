@@ -16,7 +16,7 @@ import numpy as np
 
 from pipelines.deploy.consent import count_rounds, describe_protection
 from pipelines.deploy.homes import HospitalHome
-from pipelines.deploy.self_check import are_too_many, find_units_that_tell, leave_out
+from pipelines.deploy.self_check import withhold
 from pipelines.deploy.site_data import SiteData, open_data
 from pipelines.deploy.terms import RunTerms
 from privaudit.attacks.federated.gradient_inversion import GradientInversion
@@ -28,7 +28,7 @@ from privaudit.secure_random import SecretGenerator
 from privaudit.stats.auc import area
 
 if TYPE_CHECKING:
-    from pipelines.federated.network import Network
+    pass
 
 Verdict = Literal["leaks", "no_leak_seen", "too_few"]
 
@@ -225,8 +225,10 @@ def _train(data: SiteData, terms: RunTerms) -> tuple[Exchange, Model, int]:
         trainer = Trainer(network, x, y, rows, [rng.child("rows")], plan.private, counts)
         for _ in range(min(ROUNDS, plan.rounds)):
             (update,) = trainer.train(weights[None], np.array([0]), plan.recipe)
-            if plan.private is None:
-                update = _withhold(network, update, x)
+            if plan.private is None and terms.seed is None:
+                # As a hospital does before it sends; what it would refuse is attacked as it is.
+                made, too_many = withhold(network, update.astype(np.float32), x, trainer.drawn)
+                update = update if too_many else made.astype(np.float64)
             sent.append(weights.astype(np.float32))
             updates.append(update[None].astype(np.float32))
             weights = weights + update
@@ -252,12 +254,6 @@ def _train(data: SiteData, terms: RunTerms) -> tuple[Exchange, Model, int]:
     )
     model = method.make_model(data.trained, weights.astype(np.float32))
     return exchange, model, network.size
-
-
-def _withhold(network: Network, update: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """As a hospital does before it sends; what it would refuse to send is attacked as it is."""
-    units = find_units_that_tell(network, update.astype(np.float32), x)
-    return update if are_too_many(network, units) else leave_out(network, update, units)
 
 
 def _grow(data: SiteData) -> tuple[Model, int]:

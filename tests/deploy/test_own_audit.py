@@ -99,3 +99,21 @@ def test_nothing_is_written_down(lab: Lab) -> None:
     before = sorted(lab.homes["c"].root.rglob("*"))
     audit_dry_round(lab.homes["c"], terms)
     assert sorted(lab.homes["c"].root.rglob("*")) == before
+
+
+def test_under_a_seed_the_update_is_attacked_as_it_would_be_sent(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Under a seed a hospital leaves nothing out, so the dry round may not either.
+    seen: list[bool] = []
+
+    def withhold(*given: object) -> tuple[object, int]:
+        seen.append(True)
+        return given[1], 0
+
+    monkeypatch.setattr("pipelines.deploy.own_audit.withhold", withhold)
+    data = open_data(lab.homes["c"], lab.terms())
+    audit_data(data, lab.terms(seed=3))
+    assert not seen
+    audit_data(data, lab.terms())
+    assert seen

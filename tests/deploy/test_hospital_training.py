@@ -10,6 +10,7 @@ from deploy.hospital_lab import Lab, again, start_weights, train
 
 from pipelines.deploy.consent import withdraw
 from pipelines.deploy.hospital import Hospital
+from pipelines.deploy.journal import Journal
 from pipelines.deploy.refused import Refused
 from pipelines.deploy.self_check import find_units_that_tell
 from pipelines.federated.kernel import Job, federate, streams
@@ -239,6 +240,24 @@ def test_a_damaged_state_is_not_begun_anew(lab: Lab) -> None:
         train(again(hospital), 1, start_weights(hospital))
     assert code(refused) == "bad_state"
     assert again(hospital).answer("hello", {}) == {"state": "refused"}
+
+
+def test_a_state_that_is_gone_is_not_begun_anew(lab: Lab, tmp_path: Path) -> None:
+    own = Lab(tmp_path)
+    hospital = own.hospital("a", own.terms(run="gone"))
+    assert hospital.answer("hello", {})["state"] == "ready"
+    Journal(hospital.home.outbox).write("sent", run="gone", kind="hello", bytes=9)
+    train(hospital, 0, start_weights(hospital))
+    Journal(hospital.home.outbox).write("sent", run="gone", kind="train", round=0, bytes=9)
+    (hospital.home.run("gone") / "restricted" / "state.npz").unlink()
+    with pytest.raises(Refused) as refused:
+        train(again(hospital), 0, start_weights(hospital))
+    assert code(refused) == "bad_state"
+    assert again(hospital).answer("hello", {}) == {"state": "refused"}
+    # What was refused has not left.
+    other = own.hospital("a", own.terms(run="other"))
+    Journal(hospital.home.outbox).write("sent", run="other", kind="train", why="bad_question")
+    assert other.answer("hello", {})["state"] == "ready"
 
 
 def test_a_run_whose_records_changed_ends(lab: Lab, tmp_path: Path) -> None:

@@ -76,6 +76,11 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
     say(f"{'protection':20}{describe_protection(terms)}; who can read what:")
     for line in describe_readers(terms):
         say(f"  {line}")
+    from pipelines.deploy.spent import add_up
+
+    if (spent := add_up(home, terms)) is not None:
+        for line in spent.lines():
+            say(f"{'privacy spent':20}{line}")
     if terms.seed is not None:
         say(f"{'seed':20}{terms.seed}: whoever knows it can tell this hospital's random numbers")
     say("training a few rounds on this hospital's records, and attacking what they would send ...")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pipelines.deploy.terms import RunTerms
 
 VERDICTS = {
-    "leaks": "the attacks find more than chance explains: records of this hospital are given away",
+    "leaks": "more than chance explains is found: records or values of this hospital's patients are"
+    " given away",
     "no_leak_seen": "the attacks find no more than chance explains",
     "too_few": "too few patients for the attacks to say anything: nobody knows what is given away",
 }
@@ -124,6 +125,10 @@ def describe_dry_round(made: DryRound) -> list[str]:
             f"single values rebuilt: {rebuilt.cells:.1%}"
             f" (without an update {rebuilt.cells_control:.1%})",
         ]
+    if made.cuts is not None:
+        from pipelines.deploy.own_audit import describe_cuts
+
+        lines.append(describe_cuts(*made.cuts))
     if (told := made.told) is not None:
         lines.append(
             f"who was trained on: AUROC {told.auroc:.3f} ({told.low:.3f} to {told.high:.3f});"

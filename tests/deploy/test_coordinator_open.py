@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from coordinator_lab import Killed, MemoryWire, events, make_terms, make_wards, run, simulate
 
+from pipelines.deploy.kept import check_kept
 from pipelines.deploy.messages import Body
 from pipelines.deploy.state import load, save
 from pipelines.deploy.wire import Answers, Stopped
@@ -391,12 +392,18 @@ def test_a_state_that_was_edited_is_refused_whole(tmp_path: Path, method: str) -
     changed += [({**meta, "took": ["zz"]}, arrays), ({**meta, "records": {"a": -5}}, arrays)]
     if method == "federated":
         changed += [(meta, {**arrays, "weights": arrays["weights"] * np.nan})]
-        changed += [({**meta, "shape": [7, 2]}, arrays), ({**meta, "noise": {}}, arrays)]
-    wire = MemoryWire({})
-    for other, more in changed:
+    for other, more in changed[1:]:
+        if "terms" in other and other["terms"] != "x":
+            with pytest.raises(PrivauditError):
+                check_kept(other, more, terms, 4)
+    run_again = [changed[0], ({**meta, "terms": "x"}, arrays), ({**meta, "round": 99}, arrays)]
+    if method == "federated":
+        run_again += [({**meta, "shape": [7, 2]}, arrays), ({**meta, "noise": {}}, arrays)]
+    wire = MemoryWire(make_wards(terms))
+    for other, more in run_again:
         save(path, other, more)
         with pytest.raises(PrivauditError):
             run(terms, tmp_path, wire)
-    assert wire.questions == 0
+    assert set(wire.wards["a"].asked) <= {"hello"}
     save(path, meta, arrays)
     assert run(terms, tmp_path, MemoryWire(make_wards(terms))).rounds == 4

@@ -133,8 +133,9 @@ class DryRound:
         made.append(f"about {self.bytes_per_round:,} bytes leave a round, in {self.rounds} rounds")
         if self.is_hidden:
             made.append(
-                "the coordinator reads a sum over hospitals and no update of this one; what follows"
-                " is what all other hospitals together could read, or a coordinator with their help"
+                "the coordinator reads a sum over hospitals in each round; what follows is what all"
+                " other hospitals together could read, a coordinator with their help, or one that"
+                " repeats a round without this hospital"
             )
         if self.rebuilt is not None:
             found = self.rebuilt

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.federated._masks import agree, join_secret, keystream, split_secret
 from pipelines.federated.aggregate import Aggregate, Mean
-from pipelines.federated.protect import Protection, Summed, check_vectors
+from pipelines.federated.protect import REPEATS, Protection, Summed, check_vectors
 from privaudit.errors import PrivauditError
 
 FEWEST = 3
@@ -480,7 +480,8 @@ class SecureSum(Protection):
 
     @property
     def trust_apart(self) -> tuple[tuple[str, str, str], ...]:
-        return self._trust("no, {sites} sign their keys")
+        *rows, released = self._trust("no, {sites} sign their keys")
+        return (*rows, REPEATS, released)
 
     def _trust(self, invents: str) -> tuple[tuple[str, str, str], ...]:
         quorum, common = "two thirds of the {sites} (at least 3)", "a third of the {sites}"

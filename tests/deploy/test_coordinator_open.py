@@ -403,7 +403,7 @@ def test_a_state_that_was_edited_is_refused_whole(tmp_path: Path, method: str) -
     for other, more in run_again:
         save(path, other, more)
         with pytest.raises(PrivauditError):
-            run(terms, tmp_path, wire)
+            run(terms, tmp_path, wire, patience=0.01)
     assert set(wire.wards["a"].asked) <= {"hello"}
     save(path, meta, arrays)
     assert run(terms, tmp_path, MemoryWire(make_wards(terms))).rounds == 4

@@ -15,6 +15,7 @@ from pipelines.deploy.encrypted_rounds import EncryptedRounds
 from pipelines.deploy.finished import Finished
 from pipelines.deploy.homes import make_private
 from pipelines.deploy.journal import Event, Journal
+from pipelines.deploy.kept import check_kept
 from pipelines.deploy.messages import MODEL
 from pipelines.deploy.rounds import Made, OpenRounds, Rounds
 from pipelines.deploy.secure_rounds import SecureRounds
@@ -87,7 +88,9 @@ class Coordinator:
         _, self.method = self.terms.build()
         kept = load(self.folder / "state.npz")
         meta, arrays = kept if kept is not None else ({}, {})
-        self._check_kept(meta)
+        if kept is not None:
+            self._check_kept(meta)
+            check_kept(meta, arrays, self.terms, self._rounds)
         shape = Shape(meta["schema"], tuple(meta["shape"])) if meta else None
         self.attendance = Attendance(self.terms, self.desk, shape)
         self.attendance.records.update(meta.get("records", {}))
@@ -112,7 +115,7 @@ class Coordinator:
         return finished
 
     def _check_kept(self, meta: Mapping[str, Any]) -> None:
-        if meta and meta["terms"] != self.terms.fingerprint:
+        if meta.get("terms") != self.terms.fingerprint:
             raise PrivauditError(
                 f"a run {self.terms.run!r} that was begun under other terms",
                 "hospitals consented to those, and its state belongs to them",
@@ -155,8 +158,17 @@ class Coordinator:
         if not meta:
             start = network.start(own["start"]).astype(np.float64)
             return Ledger(method.make_plan(), start, counts, own["aggregate"])
-        if seed is not None:
-            own["aggregate"].bit_generator.state = meta["noise"]
+        try:
+            if len(arrays["weights"]) != network.size:
+                raise ValueError("another network")
+            if seed is not None:
+                own["aggregate"].bit_generator.state = meta["noise"]
+        except (ValueError, TypeError, KeyError):
+            raise PrivauditError(
+                "a state.npz whose weights or random stream are of another run",
+                "the state was changed",
+                "restore it from a backup, or start a run of another name",
+            ) from None
         return Ledger(
             method.make_plan(),
             arrays["weights"],

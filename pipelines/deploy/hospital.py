@@ -309,6 +309,13 @@ class Hospital:
         )
         return {"counts": counts}
 
+    def _has_sent(self) -> bool:
+        """Whether more than a greeting of this run has left, by the outbox."""
+        return any(
+            line.get("run") == self.terms.run and line.get("kind") != "hello" and "why" not in line
+            for line in Journal(self.home.outbox).read()
+        )
+
     def _count_sent(self) -> dict[str, int]:
         """Bytes that left in this run, by kind of message, as the outbox has them."""
         found: dict[str, int] = {}
@@ -371,6 +378,13 @@ class Hospital:
     def state(self) -> SiteState:
         """What is on disk of this run."""
         path = state_path(self.home, self.terms.run)
+        if not path.exists() and self._has_sent():
+            raise Refused(
+                "bad_state",
+                "no state of a run of which answers have left",
+                "begun anew, the same noise and rounds would be spent again",
+                "restore it from a backup, or have the operator start a run of another name",
+            )
         return SiteState.read(path, self.terms.fingerprint, self.data.fingerprint)
 
     @cached_property

@@ -193,7 +193,19 @@ def _fits(part: Field, value: Any) -> bool:
     kind = _MEMBERS.get(part.kind, bytes if part.kind in ("bytes", "byte_map") else object)
     if not named or not all(isinstance(v, kind) and not isinstance(v, bool) for v in members):
         return False
+    texts = list(value) if part.kind == "byte_map" else members
+    if any(isinstance(v, str) and not _is_written(v) for v in texts):
+        return False
     return sum(len(v) if isinstance(v, (str, bytes)) else 1 for v in members) <= part.most
+
+
+def _is_written(text: str) -> bool:
+    """Whether it can be stored: half of a surrogate pair cannot, and would end whoever tries."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse(what: str, because: str) -> PrivauditError:

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipelines.deploy.consent import count_rounds, describe_protection
 from pipelines.deploy.homes import HospitalHome
-from pipelines.deploy.self_check import are_too_many, find_units_that_tell, leave_out
+from pipelines.deploy.self_check import withhold
 from pipelines.deploy.site_data import SiteData, open_data
 from pipelines.deploy.terms import RunTerms
 from privaudit.attacks.federated.gradient_inversion import GradientInversion
@@ -28,7 +28,7 @@ from privaudit.secure_random import SecretGenerator
 from privaudit.stats.auc import area
 
 if TYPE_CHECKING:
-    from pipelines.federated.network import Network
+    pass
 
 Verdict = Literal["leaks", "no_leak_seen", "too_few"]
 
@@ -88,8 +88,9 @@ class DryRound:
     """What leaves a hospital in a run, and what it gives away. For the hospital alone.
 
     Args:
-        verdict: `leaks` where an attack is clearly above chance, `too_few` where nothing can be
-            said of so few patients, else `no_leak_seen`.
+        verdict: `leaks` where an attack is clearly above chance or values of single patients are
+            sent, `too_few` where nothing can be said of so few patients (or of a few who have most
+            of the records), else `no_leak_seen`.
         rebuilt: None where no attack rebuilds rows: of trees, and of a network that reads series
             alone.
         told: None where a pool has too few patients for an interval.
@@ -102,6 +103,8 @@ class DryRound:
         small_counts: Names of the fields whose number is below 10, and must not be handed on.
         seconds: The audit took.
         series_untried: Whether the network reads series, which no attack made here rebuilds.
+        cuts: Of trees: how many cut points are the very value of fewer than ten patients, and of
+            how many; None where nothing of the kind leaves.
     """
 
     verdict: Verdict
@@ -117,6 +120,7 @@ class DryRound:
     small_counts: tuple[str, ...]
     seconds: float
     series_untried: bool = False
+    cuts: tuple[int, int] | None = None
 
     @property
     def leaks(self) -> bool:
@@ -145,8 +149,9 @@ def audit_data(data: SiteData, terms: RunTerms, secret: bytes | None = None) -> 
     """
     begin = time.perf_counter()
     rng = SecretGenerator(secret or os.urandom(32))
+    cuts = None
     if terms.method == "federated_trees":
-        model, size = _grow(data, rng)
+        model, size, cuts = _grow(data, rng)
         rebuilt = None
     else:
         exchange, model, size = _train(data, terms, rng)
@@ -161,7 +166,7 @@ def audit_data(data: SiteData, terms: RunTerms, secret: bytes | None = None) -> 
         "held_out": len(np.unique(data.split.nonmembers.patient)),
     }
     return DryRound(
-        verdict=_judge(rebuilt, told, patients),
+        verdict=_judge(rebuilt, told, _count_effective(data.trained), cuts),
         rebuilt=rebuilt,
         told=told,
         protection=protection,
@@ -176,6 +181,7 @@ def audit_data(data: SiteData, terms: RunTerms, secret: bytes | None = None) -> 
         small_counts=tuple(name for name, count in counts.items() if count < MIN_CELL),
         seconds=round(time.perf_counter() - begin, 3),
         series_untried=getattr(data.method, "reads_series", False),
+        cuts=cuts,
     )
 
 
@@ -197,8 +203,10 @@ def _train(data: SiteData, terms: RunTerms, rng: SecretGenerator) -> tuple[Excha
         trainer = Trainer(network, x, y, rows, [rng.child("rows")], plan.private, counts)
         for _ in range(min(ROUNDS, plan.rounds)):
             (update,) = trainer.train(weights[None], np.array([0]), plan.recipe)
-            if plan.private is None:
-                update = _withhold(network, update, x)
+            if plan.private is None and terms.seed is None:
+                # As a hospital does before it sends; what it would refuse is attacked as it is.
+                made, too_many = withhold(network, update.astype(np.float32), x, trainer.drawn)
+                update = update if too_many else made.astype(np.float64)
             sent.append(weights.astype(np.float32))
             updates.append(update[None].astype(np.float32))
             weights = weights + update
@@ -226,14 +234,16 @@ def _train(data: SiteData, terms: RunTerms, rng: SecretGenerator) -> tuple[Excha
     return exchange, model, network.size
 
 
-def _withhold(network: Network, update: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """As a hospital does before it sends; what it would refuse to send is attacked as it is."""
-    units = find_units_that_tell(network, update.astype(np.float32), x)
-    return update if are_too_many(network, units) else leave_out(network, update, units)
+def describe_cuts(own: int, all: int) -> str:
+    """What cut points hand over, in words."""
+    return (
+        f"cut points of the trees that are the very value of fewer than {MIN_CELL} patients:"
+        f" {own} of {all}"
+    )
 
 
-def _grow(data: SiteData, rng: SecretGenerator) -> tuple[Model, int]:
-    """A forest of this hospital's trees alone, and the bytes of one round."""
+def _grow(data: SiteData, rng: SecretGenerator) -> tuple[Model, int, tuple[int, int]]:
+    """A forest of this hospital's trees alone, the bytes of one round, and `DryRound.cuts`."""
     from pipelines.federated.kernel import streams
     from pipelines.federated.trees import join_documents
     from pipelines.learners.boosted import Trees
@@ -243,8 +253,38 @@ def _grow(data: SiteData, rng: SecretGenerator) -> tuple[Model, int]:
     rows = (np.arange(len(data.trained)),)
     dry = type(method)(**{**vars(method), "rounds": min(ROUNDS, method.rounds)})
     trees, sent = dry._grow(data.trained, rows, own["clients"])
+    cuts = _count_cuts(data.trained, [document for document, _ in trees])
     saved, _ = join_documents(trees, len(data.trained.classes))
-    return Trees(data.trained.columns, len(data.trained.classes), saved), sent // dry.rounds
+    model = Trees(data.trained.columns, len(data.trained.classes), saved)
+    return model, sent // dry.rounds, cuts
+
+
+def _count_cuts(records: Records, documents: list[dict[str, Any]]) -> tuple[int, int]:
+    """How many different cut points are a value that fewer than ten patients have: XGBoost cuts at
+    values that it has seen. And how many cut points there are."""
+    from pipelines.learners.boosted import _values
+
+    x = np.asarray(_values(records), dtype=np.float32)
+    found = {
+        (int(feature), float(value))
+        for document in documents
+        for tree in document["learner"]["gradient_booster"]["model"]["trees"]
+        for feature, value, left in zip(
+            tree["split_indices"], tree["split_conditions"], tree["left_children"], strict=True
+        )
+        if left >= 0
+    }
+    holders = [
+        len(np.unique(records.patient[x[:, feature] == np.float32(value)]))
+        for feature, value in found
+    ]
+    return sum(0 < count < MIN_CELL for count in holders), len(found)
+
+
+def _count_effective(records: Records) -> int:
+    """How many patients there are in effect: one with most of the records is most of an update."""
+    counts = np.unique(records.patient, return_counts=True)[1].astype(np.float64)
+    return int(counts.sum() ** 2 / (counts**2).sum() + 1e-9)
 
 
 def _rebuild(
@@ -307,7 +347,12 @@ def _confidence(model: Model, records: Records) -> np.ndarray:
     return np.asarray(np.log(np.maximum(own, 1e-12)))
 
 
-def _judge(rebuilt: Rebuilt | None, told: Told | None, patients: int) -> Verdict:
+def _judge(
+    rebuilt: Rebuilt | None, told: Told | None, patients: int, cuts: tuple[int, int] | None = None
+) -> Verdict:
+    """See `DryRound`; patients as `_count_effective` counts them."""
+    if cuts is not None and cuts[0]:
+        return "leaks"
     if (rebuilt is not None and rebuilt.is_above) or (told is not None and told.is_above):
         return "leaks"
     few = patients < MIN_PEOPLE or told is None or min(told.patients) < MIN_PEOPLE
@@ -325,4 +370,7 @@ def _weigh(protection: str, size: int, hospitals: int) -> int:
     return 4 * size
 
 
-__all__ = ["DryRound", "Rebuilt", "Told", "Verdict", "audit_data", "audit_dry_round"]
+__all__ = [
+    *("DryRound", "Rebuilt", "Told", "Verdict", "audit_data", "audit_dry_round"),
+    "describe_cuts",
+]

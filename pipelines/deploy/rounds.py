@@ -15,6 +15,7 @@ from pipelines.deploy.desk import Desk
 from pipelines.deploy.journal import Event
 from pipelines.deploy.messages import Body
 from pipelines.deploy.terms import RunTerms
+from pipelines.federated.gate import LARGEST
 from pipelines.federated.ledger import Ledger
 
 
@@ -78,7 +79,8 @@ class Rounds:
         stated: dict[str, float] = {}
         for name, body in came.items():
             with suppress(OverflowError):
-                if np.isfinite(loss := float(body.get("loss", np.nan))):
+                # A mean of larger ones may be no number.
+                if abs(loss := float(body.get("loss", np.nan))) <= LARGEST:
                     stated[name] = loss
         if not stated:
             return None

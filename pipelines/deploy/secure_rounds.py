@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from itertools import combinations, islice
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -18,23 +21,30 @@ from pipelines.federated.gate import share_out
 from pipelines.federated.secure_sum import SHARE, SecureSum, Server, Terms, context, is_key
 from privaudit.errors import PrivauditError
 
-TRIES = 200
+TRIES = 400
 """Sets of hospitals whose shares are tried until they fit: one that lies must not end the round."""
 
 
+@dataclass(eq=False)
 class SecureRounds(Rounds):
     """Keys, shares, masked vectors, then one request for what unmasks their sum.
 
     Who vanishes before all have shared is left out, and the others begin again with new keys; who
     vanishes later is recovered. What arrived is on disk before anybody is asked to unmask it: each
     hospital answers for one list of who arrived, so another must never be asked for.
+
+    Args:
+        barred: Who has shared out what was no secret of its own, and so ended a round for all: not
+            asked again in this segment of the run.
     """
+
+    barred: set[str] = field(default_factory=set)
 
     def make(self, round: int, ready: Sequence[str]) -> Made | None:
         kept = load(self.folder / "attempt.npz")
         if kept is not None and kept[0]["round"] == round:
             return self._unmask(round, *kept)
-        came = self.train(round, ready, protected=True)
+        came = self.train(round, [n for n in ready if n not in self.barred], protected=True)
         members, loss = tuple(came), self.mean_loss(came)
         begun = self._read_begun(round)
         if begun["masked"]:
@@ -214,7 +224,8 @@ class SecureRounds(Rounds):
         )
         for name, body in answers.items():
             server.take_reveal(members.index(name), body["shares"])
-        words = sum_despite_liars(server, members, self.desk, round)
+        words, spoilt = sum_despite_liars(server, members, self.desk, round)
+        self.barred.update(spoilt)
         if words is None:
             return Made(None, seen, ())
         share = share_out(meta["counts"])
@@ -226,11 +237,26 @@ class SecureRounds(Rounds):
 
 def sum_despite_liars(
     server: Server, members: Sequence[str], desk: Desk, round: int
-) -> np.ndarray | None:
-    """The words of the sum, from any hospitals whose shares fit; None where no such are enough."""
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The words of the sum, from any hospitals whose shares fit, None where no such are enough; and
+    who shared out what is no secret of theirs, as far as it can be told.
+
+    A hospital's secret that fits with no set of the others was never shared as it should; where one
+    that reveals lies, the sets without it fit.
+    """
     given, most = dict(server.shares), server.terms.threshold
-    for chosen in islice(combinations(sorted(given), most), TRIES):
+    suspects: set[int] | None = None
+    tried = 0
+    for chosen in _choose(sorted(given), most):
         server.shares = {i: given[i] for i in chosen}
+        tried += 1
+        failed = {i for i in suspects or () if not server.join(i)}
+        if suspects is None:
+            failed = {i for i in server.sharers if not server.join(i)}
+            suspects = failed
+        suspects &= failed
+        if failed:
+            continue
         try:
             found = server.sum()
         except PrivauditError:
@@ -238,12 +264,27 @@ def sum_despite_liars(
         for i in sorted(set(given) - set(chosen)):
             # Whether this one fits as well is seen by putting it in the place of another.
             server.shares = {j: given[j] for j in (*chosen[1:], i)}
-            try:
-                server.sum()
-            except PrivauditError:
+            if not all(map(server.join, sorted(server.sharers))):
                 desk.drop(members[i], "reveal", round, "shares")
-        return found
-    return None
+        return found, ()
+    if tried < 2:
+        # Of one set alone nobody knows who lied.
+        return None, ()
+    dealers = tuple(members[i] for i in sorted(suspects or ()))
+    for name in dealers:
+        desk.drop(name, "mask_shares", round, "shares")
+    return None, dealers
+
+
+def _choose(numbers: Sequence[int], most: int) -> Iterator[tuple[int, ...]]:
+    """All sets of so many, or `TRIES` by chance where they are more: in order, one that lies could
+    be in all that are tried."""
+    if comb(len(numbers), most) <= TRIES:
+        yield from combinations(numbers, most)
+        return
+    draw = random.SystemRandom()
+    for _ in range(TRIES):
+        yield tuple(sorted(draw.sample(numbers, most)))
 
 
 __all__ = ["SecureRounds", "sum_despite_liars"]

@@ -25,6 +25,13 @@ ROWS = 4096
 """Rows that are compared at once."""
 MOST = 0.125
 """Of the units: where more than this share hand over a row, that is no chance."""
+COLUMNS, DIRECTIONS = 6, 3.0
+"""Where rows differ in fewer columns, or in effect in fewer directions (the square of the sum of
+their covariance's eigenvalues over the sum of squares), a row lies by chance between what two units
+read."""
+ALIKE, TWINS = 0.995, 0.25
+"""Units whose inputs correlate so strongly over all rows, and the share of units with such a twin
+that no training brings about: bins along one direction need nearly all of them."""
 
 
 def find_units_that_tell(network: Network, update: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -46,12 +53,74 @@ def find_units_that_tell(network: Network, update: np.ndarray, x: np.ndarray) ->
     return np.array([live[i] for i in np.flatnonzero(inside) if _is_row(read[i], own)], np.int64)
 
 
+def find_pairs_that_tell(network: Network, update: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The fewest units without which no two of the first layer hand over a row between them.
+
+    Units that are active for the same records but one hand that one over as the difference of their
+    changes (Fowl et al. 2022, arXiv 2110.13057, section 3): the row lies on the line through what
+    the two read. Among rows that hardly differ (`DIRECTIONS`) nothing is said.
+
+    Args:
+        update: (p,) as it would be sent.
+        x: (n, w) the rows that this update was made of.
+    """
+    nobody = np.empty(0, dtype=np.int64)
+    if not network.is_dense or not _differ(x):
+        return nobody
+    telling = np.ptp(x, axis=0) > 1e-6
+    weight, bias = _first(network, np.asarray(update, dtype=np.float64))
+    live = np.flatnonzero(np.abs(bias) > 1e-7 * max(np.abs(bias).max(initial=0.0), 1e-30))
+    read, own = (weight[live] / bias[live, None])[:, telling], x[:, telling].astype(np.float64)
+    found = [(i, j) for i in range(len(live)) for j in _beside(read, i, own)]
+    out: list[int] = []
+    while found:
+        # The unit that is part of the most such pairs, until none is left.
+        units, times = np.unique(np.array(found), return_counts=True)
+        worst = int(units[times.argmax()])
+        out.append(worst)
+        found = [pair for pair in found if worst not in pair]
+    return live[sorted(out)] if out else nobody
+
+
+def has_bins(network: Network, weights: np.ndarray, x: np.ndarray) -> bool:
+    """Whether the first layer looks at the rows x, (n, w), along one direction again and again, as
+    weights do that sort records into bins, which sums of several units then read apart."""
+    if not network.is_dense or not _differ(x):
+        return False
+    weight, _ = _first(network, np.asarray(weights, dtype=np.float64))
+    shown = x @ weight.T
+    shown = shown - shown.mean(axis=0)
+    length = np.sqrt((shown**2).sum(axis=0))
+    shown = shown[:, length > 0] / length[length > 0]
+    alike = np.abs(shown.T @ shown) > ALIKE
+    np.fill_diagonal(alike, False)
+    return bool(alike.any(axis=1).sum() > max(2, TWINS * len(weight)))
+
+
 def leave_out(network: Network, update: np.ndarray, units: np.ndarray) -> np.ndarray:
     """(p,) the update without what these units of the first layer have learnt."""
     made = update.copy()
     weight, bias = _first(network, made)
     weight[units], bias[units] = 0, 0
     return made
+
+
+def withhold(
+    network: Network, update: np.ndarray, x: np.ndarray, drawn: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """(p,) the update without what hands over a row; and how many units do, where they are too
+    many for that to be chance, else 0.
+
+    Args:
+        x: (n, w) all rows.
+        drawn: Which of them the update was made of.
+    """
+    units = find_units_that_tell(network, update, x)
+    made = leave_out(network, update, units)
+    pairs = find_pairs_that_tell(network, made, x[np.unique(drawn)])
+    found = np.union1d(units, pairs)
+    made = leave_out(network, made, pairs)
+    return made, len(found) if are_too_many(network, found) else 0
 
 
 def are_too_many(network: Network, units: np.ndarray) -> bool:
@@ -65,6 +134,32 @@ def _first(network: Network, update: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return update[: high * width].reshape(high, width), update[high * width : high * (width + 1)]
 
 
+def _differ(x: np.ndarray) -> bool:
+    """Whether rows differ in enough directions for one to be known from what lies near it."""
+    if len(x) < 2 or (np.ptp(x, axis=0) > 1e-6).sum() < COLUMNS:
+        return False
+    spread = np.atleast_2d(np.cov(x, rowvar=False))
+    return bool(np.trace(spread) ** 2 / (spread**2).sum() >= DIRECTIONS)
+
+
+def _beside(read: np.ndarray, i: int, own: np.ndarray) -> list[int]:
+    """Which later units have a row of `own` on the line through what they and unit i read."""
+    others = np.arange(i + 1, len(read))
+    line, rows = read[others] - read[i], own - read[i]
+    square = (line**2).sum(axis=1)
+    others, line, square = others[square > 0], line[square > 0], square[square > 0]
+    along = rows @ line.T
+    off = (rows**2).sum(axis=1)[:, None] - along**2 / square
+    found = []
+    for row, j in np.argwhere(off <= own.shape[1] * (2 * EXACT) ** 2):
+        if others[j] in found:
+            continue
+        between = read[i] + along[row, j] / square[j] * line[j]
+        if (np.abs(own[row] - between) <= EXACT).mean() >= SHARE:
+            found.append(int(others[j]))
+    return found
+
+
 def _is_row(read: np.ndarray, own: np.ndarray) -> bool:
     return any(
         bool(((np.abs(own[at : at + ROWS] - read) <= EXACT).mean(axis=1) >= SHARE).any())
@@ -72,4 +167,7 @@ def _is_row(read: np.ndarray, own: np.ndarray) -> bool:
     )
 
 
-__all__ = ["are_too_many", "find_units_that_tell", "leave_out"]
+__all__ = [
+    *("are_too_many", "find_pairs_that_tell", "find_units_that_tell", "has_bins", "leave_out"),
+    "withhold",
+]

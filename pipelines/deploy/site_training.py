@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.deploy.messages import Body
 from pipelines.deploy.refused import Refused, Remembered
-from pipelines.deploy.self_check import are_too_many, find_units_that_tell, leave_out
+from pipelines.deploy.self_check import has_bins, withhold
 from pipelines.deploy.site_data import SiteData, client_stream
 from pipelines.deploy.site_state import SiteState
 from pipelines.deploy.terms import RunTerms
@@ -77,23 +77,11 @@ class Training:
                 "take more rows a step or fewer hidden units, in a run of another name",
             )
         weights = self.read_weights(body["weights"])
-        from pipelines.learners._training import one_thread
-
         rng = self._stream(state)
         self._trainer.rngs = [rng]
         self._trainer.left = [state.left.copy()]
-        with one_thread():
-            loss = self._loss(weights)
-            (update,) = self._trainer.train(weights[None], np.array([0]), self.plan.recipe)
-        if not np.isfinite(update).all():
-            raise Refused(
-                "diverged",
-                "an update that is not finite",
-                "the training here diverged",
-                "use a smaller rate",
-            )
         try:
-            sent = self._withhold(update.astype("<f4"))
+            sent, loss = self._make_update(weights)
         except Refused as error:
             state.tries = 1 + (state.tries if state.held == body["round"] else 0)
             state.held = body["round"]
@@ -112,6 +100,29 @@ class Training:
             made["loss"] = loss
         return made
 
+    def _make_update(self, weights: np.ndarray) -> tuple[np.ndarray, float]:
+        """(p,) float32 that may be sent, and the loss before."""
+        from pipelines.learners._training import one_thread
+
+        if self.plan.private is None and has_bins(self.network, weights, self.x):
+            raise Refused(
+                "unsafe",
+                "weights that sort records into bins along one direction",
+                "sums of a few units of the update would each be one record",
+                "ask the coordinator where these weights came from",
+            )
+        with one_thread():
+            loss = self._loss(weights)
+            (update,) = self._trainer.train(weights[None], np.array([0]), self.plan.recipe)
+        if not np.isfinite(update).all():
+            raise Refused(
+                "diverged",
+                "an update that is not finite",
+                "the training here diverged",
+                "use a smaller rate",
+            )
+        return self._withhold(update.astype("<f4")), loss
+
     def _withhold(self, update: np.ndarray) -> np.ndarray:
         """The update without the units that would hand over a row; Refused where those are many.
 
@@ -120,17 +131,15 @@ class Training:
         """
         if self.plan.private is not None:
             return update
-        units = find_units_that_tell(self.network, update, self.x)
-        if are_too_many(self.network, units):
+        made, too_many = withhold(self.network, update, self.x, self._trainer.drawn)
+        if too_many:
             raise Refused(
                 "unsafe",
-                f"an update of which {len(units)} units hand over a row as it stands",
+                f"an update of which {too_many} units hand over a row as it stands",
                 "the weights that came, or too few records a step, leave units to one record each",
                 "ask the coordinator where these weights came from; or take more rows a step",
             )
-        if self._terms.seed is not None:
-            return update
-        return leave_out(self.network, update, units)
+        return update if self._terms.seed is not None else made
 
     def read_weights(self, raw: bytes) -> np.ndarray:
         """(p,) float32 of this network; Refused for what is none."""

@@ -14,6 +14,9 @@ from privaudit.errors import PrivauditError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 """Names of runs and of hospitals: they become names of folders and of certificates."""
+SETTING = re.compile(r"([a-z0-9_]+(\.[a-z0-9_]+)+)=[ -~]*")
+"""One setting: nothing before its name that another reader might leave out, nothing in its value
+that a screen does not show."""
 METHODS = (
     "federated",
     "federated_robust",
@@ -22,6 +25,7 @@ METHODS = (
     "federated_encrypted",
     "federated_trees",
 )
+LONGEST_TIMEOUT = 7 * 86_400.0
 FEWEST = 3
 """Hospitals: in a sum of two, each reads the other's update."""
 
@@ -59,6 +63,7 @@ class RunTerms:
     schema: str = ""
 
     def __post_init__(self) -> None:
+        _check_types(self)
         for part in (self.run, *self.roster):
             if not isinstance(part, str) or not NAME.fullmatch(part):
                 raise PrivauditError(
@@ -119,6 +124,47 @@ class RunTerms:
         from pipelines.deploy.build import build
 
         return build(self)
+
+
+def _check_types(terms: RunTerms) -> None:
+    """Terms come from elsewhere: a value of another kind must not be found in the middle of a run.
+
+    PrivauditError also where one setting is given twice.
+    """
+
+    def is_whole(value: object) -> bool:
+        return type(value) is int and 0 <= value < 2**63
+
+    def is_texts(value: object) -> bool:
+        return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
+
+    timeout = terms.timeout
+    good = {
+        "run": isinstance(terms.run, str),
+        "task": isinstance(terms.task, str),
+        "method": isinstance(terms.method, str),
+        "schema": isinstance(terms.schema, str),
+        "roster": is_texts(terms.roster),
+        "settings": is_texts(terms.settings),
+        "grade": is_texts(terms.grade),
+        "quorum": is_whole(terms.quorum),
+        "least_patients": is_whole(terms.least_patients),
+        "seed": terms.seed is None or is_whole(terms.seed),
+        "timeout": type(timeout) in (int, float) and 0 < timeout <= LONGEST_TIMEOUT,
+    }
+    if wrong := [name for name, fits in good.items() if not fits]:
+        raise PrivauditError(
+            f"terms whose `{wrong[0]}` is of another kind",
+            "they are texts, whole numbers from 0, lists of texts, and a time in seconds",
+            "use the terms that the coordinator's `privaudit federation run` wrote",
+        )
+    names = [found[1] if (found := SETTING.fullmatch(part)) else "" for part in terms.settings]
+    if not all(names) or len(set(names)) < len(names):
+        raise PrivauditError(
+            "a setting in the terms that is none, or that is there twice",
+            "whoever consents must see what holds: component.field=value, each once",
+            "correct --set",
+        )
 
 
 def _known(made: Mapping[str, Any]) -> Mapping[str, Any]:

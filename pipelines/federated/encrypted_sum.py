@@ -23,7 +23,7 @@ from pipelines.federated.ciphers import (
     find_grid,
     tenseal,
 )
-from pipelines.federated.protect import Protection, Summed, check_vectors
+from pipelines.federated.protect import REPEATS, Protection, Summed, check_vectors
 from pipelines.federated.roll import (
     CODES,
     DEGREE,
@@ -154,7 +154,8 @@ class EncryptedSum(Protection):
             "yes, they sign both of its lists",
         )
         invents = ("server that invents {sites}", "one {site}'s update", "no, {sites} sign")
-        return (*self.trust[:-1], decrypts, changed, two_lists, invents, self.trust[-1])
+        rows = (decrypts, changed, two_lists, invents, REPEATS)
+        return (*self.trust[:-1], *rows, self.trust[-1])
 
 
 class _Federation(Protection):

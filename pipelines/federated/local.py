@@ -58,6 +58,8 @@ class Trainer:
         rows: For each client its rows.
         counts: For each client how many records it is taken to have where noise is added: a number
             that may be known, where the exact one may not. None: the exact number.
+
+    `drawn` holds the rows of the last client that was trained, where no noise is added.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Trainer:
         self.x, self.y = torch.from_numpy(x), torch.from_numpy(y)
         self.rows, self.rngs = rows, rngs
         self.left = [np.empty(0, dtype=np.int64) for _ in rows]
+        self.drawn = np.empty(0, dtype=np.int64)
         self.counts = np.array([len(own) for own in rows]) if counts is None else counts
         self.precise = any(isinstance(rng, SecretGenerator) for rng in rngs)
 
@@ -150,6 +153,7 @@ class Trainer:
                 have += len(rows)
             order = np.concatenate(runs)
             index[:, i, :size] = order[:want].reshape(recipe.steps, size)
+            self.drawn = order[:want]
             weight[:, i, :size] = 1 / size
             self.left[k] = order[want:]
         return torch.from_numpy(index), torch.from_numpy(weight)

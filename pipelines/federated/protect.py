@@ -38,6 +38,14 @@ class Summed:
     transcript: tuple[bytes, ...] = ()
 
 
+REPEATS = (
+    "server that repeats a round from the same weights, with one {site} less",
+    "one {site}'s update",
+    "yes, the difference of the two sums: exactly where every step takes all rows, else roughly",
+)
+"""Of every sum between machines: each round alone hides a {site}, two of them need not."""
+
+
 class Protection(ABC):
     """How clients' vectors become their sum. Subclasses are frozen dataclasses.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.federated._masks import agree, join_secret, keystream, split_secret
 from pipelines.federated.aggregate import Aggregate, Mean
-from pipelines.federated.protect import Protection, Summed, check_vectors
+from pipelines.federated.protect import REPEATS, Protection, Summed, check_vectors
 from privaudit.errors import PrivauditError
 
 FEWEST = 3
@@ -317,22 +317,34 @@ class Server:
         total = np.zeros(self.terms.size, self.terms.dtype)
         for words in self.masked.values():
             total += words
-        answers = list(self.shares.items())[: self.terms.threshold]
-        for place, client in enumerate(sorted(self.sharers)):
-            secret = join_secret({i + 1: values[place] for i, values in answers})
+        for client in sorted(self.sharers):
+            secret = self.join(client)
+            if not secret:
+                raise self._wrong(client)
             if client in self.masked:
-                if hashlib.sha256(secret).digest() != self.keys[client][64:]:
-                    raise self._wrong(client)
                 total -= keystream(secret, self.terms.size, self.terms.dtype)
                 continue
-            mask = X25519PrivateKey.from_private_bytes(secret) if secret else None
-            if mask is None or mask.public_key().public_bytes_raw() != self.keys[client][32:64]:
-                raise self._wrong(client)
+            mask = X25519PrivateKey.from_private_bytes(secret)
             for other in self.masked:
                 key = agree(mask, self.keys[other][32:64], b"mask" + self.terms.context)
                 stream = keystream(key, self.terms.size, self.terms.dtype)
                 total = total - stream if other < client else total + stream
         return total
+
+    def join(self, client: int) -> bytes:
+        """What takes one client's masks away, from the shares of the first that revealed any; b""
+        where they do not fit."""
+        from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+        place = sorted(self.sharers).index(client)
+        answers = list(self.shares.items())[: self.terms.threshold]
+        secret = join_secret({i + 1: values[place] for i, values in answers})
+        key = self.keys[client]
+        if client in self.masked:
+            return secret if hashlib.sha256(secret).digest() == key[64:] else b""
+        mask = X25519PrivateKey.from_private_bytes(secret) if secret else None
+        fits = mask is not None and mask.public_key().public_bytes_raw() == key[32:64]
+        return secret if fits else b""
 
     @staticmethod
     def _wrong(client: int) -> PrivauditError:
@@ -468,7 +480,8 @@ class SecureSum(Protection):
 
     @property
     def trust_apart(self) -> tuple[tuple[str, str, str], ...]:
-        return self._trust("no, {sites} sign their keys")
+        *rows, released = self._trust("no, {sites} sign their keys")
+        return (*rows, REPEATS, released)
 
     def _trust(self, invents: str) -> tuple[tuple[str, str, str], ...]:
         quorum, common = "two thirds of the {sites} (at least 3)", "a third of the {sites}"

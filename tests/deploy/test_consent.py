@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from deploy.hospital_lab import Lab
 
 from pipelines.deploy.consent import Consent, describe_protection, grant, withdraw
 from pipelines.deploy.homes import HospitalHome
 from pipelines.deploy.journal import Journal
+from pipelines.deploy.spent import add_up
 from pipelines.deploy.terms import RunTerms
 from privaudit.errors import PrivauditError
 
@@ -120,3 +122,33 @@ def test_what_hides_an_update_is_named(
     method: str, settings: tuple[str, ...], protection: str
 ) -> None:
     assert describe_protection(make_terms(method=method, settings=settings)) == protection
+
+
+def test_guarantees_of_runs_add_up(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    home = lab.homes["a"]
+    private = ("federated_private.delta=1e-5", "federated_private.epsilon=2")
+
+    def agree(run: str, *given: str, method: str = "federated_private") -> RunTerms:
+        terms = lab.terms(method, *given, run=run)
+        lab.warrant(terms).keep(home, run)
+        grant(home, terms, "Dr Test")
+        return terms
+
+    agree("one", *private)
+    last = lab.terms("federated_private", *private, run="two")
+    agree("open", method="federated")
+    withdraw(home, "one")
+    found = add_up(home, last)
+    assert found is not None
+    assert (found.bounded, found.unbounded) == (("one",), ("open",))
+    assert (found.epsilon, found.delta) == (4.0, 2e-5)
+    text = "\n".join(found.lines())
+    assert "epsilon 4" in text
+    assert "open" in text
+    # Terms that are gone, or others in their place, bound nothing.
+    lab.warrant(lab.terms("federated_private", *private, run="one", timeout=1.0)).keep(home, "one")
+    assert add_up(home, last).unbounded == ("one", "open")  # type: ignore[union-attr]
+    home.pending("one").unlink()
+    assert add_up(home, last).unbounded == ("one", "open")  # type: ignore[union-attr]
+    assert add_up(home, lab.terms("federated", run="three")) is None

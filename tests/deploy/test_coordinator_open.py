@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from coordinator_lab import Killed, MemoryWire, events, make_terms, make_wards, run, simulate
 
+from pipelines.deploy.kept import check_kept
 from pipelines.deploy.messages import Body
-from pipelines.deploy.wire import Stopped
+from pipelines.deploy.state import load, save
+from pipelines.deploy.wire import Answers, Stopped
 from privaudit.errors import PrivauditError
 
 
@@ -349,3 +353,78 @@ def test_updates_that_would_diverge_end_the_run(tmp_path: Path) -> None:
     with pytest.raises(PrivauditError, match="diverged"):
         run(terms, tmp_path, MemoryWire(wards, fault))
     assert events(tmp_path, "stopped")[-1]["why"] == "diverged"
+
+
+@pytest.mark.parametrize("loss", [1e308, -1e308, 10**400, float("inf"), float("nan")])
+def test_a_loss_that_is_none_stays_out_of_the_journal(tmp_path: Path, loss: float) -> None:
+    terms = make_terms()
+    wards = make_wards(terms)
+
+    def fault(name: str, kind: str, body: Body) -> Body | None:
+        return {**wards[name].answer(kind, body), "loss": loss} if kind == "train" else None
+
+    run(terms, tmp_path, MemoryWire(wards, fault))
+    text = (tmp_path / "journal.jsonl").read_text()
+    assert "Infinity" not in text
+    assert "NaN" not in text
+    assert len(events(tmp_path, "round")) == 4
+
+
+def test_a_text_that_cannot_be_stored_ends_no_run(tmp_path: Path) -> None:
+    terms = make_terms()
+
+    def fault(name: str, kind: str, body: Body) -> Body | None:
+        return {"counts": "\ud800"} if kind == "grade" and name == "a" else None
+
+    found = run(terms, tmp_path, Unlooked(make_wards(terms), fault))
+    assert set(found.grades) == {"b", "c", "d"}
+    assert events(tmp_path, "bad_answer")[0]["hospital"] == "a"
+
+
+class Unlooked(MemoryWire):
+    """Hands on what came without having looked at it."""
+
+    def ask(self, kind: str, questions: Mapping[str, Body], timeout: float) -> Answers:
+        found = super().ask(
+            kind, {n: q for n, q in questions.items() if not self._lies(n, kind)}, 1
+        )
+        lies = {n: self.fault(n, kind, q) for n, q in questions.items() if self._lies(n, kind)}
+        return Answers({**found.came, **lies}, found.missing)  # type: ignore[dict-item]
+
+    def _lies(self, name: str, kind: str) -> bool:
+        return self.fault is not None and self.fault(name, kind, {}) is not None
+
+
+@pytest.mark.parametrize("method", ["federated", "federated_trees"])
+def test_a_state_that_was_edited_is_refused_whole(tmp_path: Path, method: str) -> None:
+    terms = make_terms(method)
+    with pytest.raises(Killed):
+        run(terms, tmp_path, MemoryWire(make_wards(terms), kill_at=3))
+    path = tmp_path / "state.npz"
+    kept = load(path)
+    assert kept is not None
+    meta, arrays = kept
+    changed: list[tuple[dict[str, Any], dict[str, np.ndarray]]] = [({}, arrays)]
+    changed += [({n: v for n, v in meta.items() if n != name}, arrays) for name in meta]
+    changed += [({**meta, name: "x"}, arrays) for name in meta if name != "schema"]
+    changed += [(meta, {n: v for n, v in arrays.items() if n != name}) for name in arrays]
+    changed += [(meta, {**arrays, name: arrays[name].ravel()[:-1]}) for name in arrays]
+    changed += [({**meta, "round": number}, arrays) for number in (-5, 99)]
+    changed += [({**meta, "took": ["zz"]}, arrays), ({**meta, "records": {"a": -5}}, arrays)]
+    if method == "federated":
+        changed += [(meta, {**arrays, "weights": arrays["weights"] * np.nan})]
+    for other, more in changed[1:]:
+        if "terms" in other and other["terms"] != "x":
+            with pytest.raises(PrivauditError):
+                check_kept(other, more, terms, 4)
+    run_again = [changed[0], ({**meta, "terms": "x"}, arrays), ({**meta, "round": 99}, arrays)]
+    if method == "federated":
+        run_again += [({**meta, "shape": [7, 2]}, arrays), ({**meta, "noise": {}}, arrays)]
+    wire = MemoryWire(make_wards(terms))
+    for other, more in run_again:
+        save(path, other, more)
+        with pytest.raises(PrivauditError):
+            run(terms, tmp_path, wire, patience=0.01)
+    assert set(wire.wards["a"].asked) <= {"hello"}
+    save(path, meta, arrays)
+    assert run(terms, tmp_path, MemoryWire(make_wards(terms))).rounds == 4

@@ -208,3 +208,36 @@ def test_one_model_is_graded_once(lab: Lab) -> None:
     with pytest.raises(Refused) as refused:
         again(hospital).answer("grade", {"model": (weights + 1).tobytes()})
     assert refused.value.code == "replay"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"least_patients": "9"},
+        {"least_patients": float("nan")},
+        {"least_patients": -1},
+        {"seed": 1.5},
+        {"seed": True},
+        {"quorum": 3.0},
+        {"timeout": float("nan")},
+        {"timeout": "x"},
+        {"settings": [1]},
+        {"settings": {"federated.rounds=2": 1}},
+        {"settings": [" task.equal_rows=true"]},
+        {"settings": ["federated.rounds=2", "federated.rounds=200"]},
+        {"settings": ["federated.rate=0.1\u202e"]},
+        {"grade": None},
+        {"schema": ["a"]},
+        {"task": 1},
+        {"method": ["federated"]},
+        {"roster": {"a": 1, "b": 1, "c": 1}},
+    ],
+    ids=str,
+)
+def test_signed_terms_of_another_kind_are_refused_whole(lab: Lab, wrong: dict[str, Any]) -> None:
+    made = json.loads(lab.terms(run="kinds").text) | wrong
+    text = json.dumps(made, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    signer = lab.identity("operator")
+    signed = Warrant(text, signer.sign(SIGNED + text.encode()), signer.certificate)
+    with pytest.raises(PrivauditError):
+        signed.check(lab.homes["a"], lab.root)

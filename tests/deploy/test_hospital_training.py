@@ -10,6 +10,7 @@ from deploy.hospital_lab import Lab, again, start_weights, train
 
 from pipelines.deploy.consent import withdraw
 from pipelines.deploy.hospital import Hospital
+from pipelines.deploy.journal import Journal
 from pipelines.deploy.refused import Refused
 from pipelines.deploy.self_check import find_units_that_tell
 from pipelines.federated.kernel import Job, federate, streams
@@ -160,7 +161,7 @@ def test_an_update_that_is_held_back_is_tried_three_times(lab: Lab) -> None:
     hospital = lab.hospital("a", lab.terms("federated", *settings, run="tries"))
     trap = set_trap(hospital, 8)
     for _ in range(3):
-        with pytest.raises(Refused, match="hand over a row"):
+        with pytest.raises(Refused, match="hand over a row|into bins"):
             train(hospital, 0, trap)
     again = lab.hospital("a", lab.terms("federated", *settings, run="tries"))
     for weights in (trap, start_weights(again)):
@@ -169,6 +170,50 @@ def test_an_update_that_is_held_back_is_tried_three_times(lab: Lab) -> None:
         assert code(refused) == "unsafe"
     train(again, 1, start_weights(again))
     assert again.state.trained == 1
+
+
+def set_bins(hospital: Hospital, units: int) -> np.ndarray:
+    """Weights whose first units sort records into bins along one direction, so that neighbours
+    differ in about one record (Fowl et al. 2022); the rest as it is."""
+    x, network = hospital.training.x, hospital.network
+    along = np.random.default_rng(1).normal(size=x.shape[1]) / 100
+    along[np.ptp(x, axis=0) <= 1e-6] = 0
+    parts = [part.copy() for part in network.unpack(start_weights(hospital).copy())]
+    at = np.sort(x @ along)
+    parts[0][:units] = along
+    parts[1][:units] = -(at[: units + 1][:-1] + at[1 : units + 1]) / 2
+    parts[2][:, :units] = np.array([[0.3], [-0.3]])
+    return np.concatenate([part.ravel() for part in parts]).astype(np.float32)
+
+
+@pytest.mark.parametrize("units", [3, 32])
+def test_rows_that_two_units_give_between_them_are_not_sent(lab: Lab, units: int) -> None:
+    settings = ("federated.steps=1", "federated.rows=500", "federated.hidden=32")
+    hospital = lab.hospital("a", lab.terms("federated", *settings, run=f"bins-{units}"))
+    trap, (width, high) = set_bins(hospital, units), hospital.network.widths[:2]
+    if units == 32:
+        with pytest.raises(Refused) as refused:
+            train(hospital, 0, trap)
+        assert code(refused) == "unsafe"
+        return
+    sent = np.frombuffer(train(hospital, 0, trap)["update"], "<f4").astype(np.float64)
+    seeded = lab.hospital("a", lab.terms("federated", *settings, run="bins-seeded", seed=3))
+    plain = np.frombuffer(train(seeded, 0, trap)["update"], "<f4").astype(np.float64)
+
+    def count_rows(update: np.ndarray) -> int:
+        x = hospital.training.x
+        telling = np.ptp(x, axis=0) > 1e-6
+        weight, bias = np.split(update[: high * (width + 1)], [high * width])
+        weight = weight.reshape(high, width)
+        found = 0
+        for i in range(units - 1):
+            with np.errstate(all="ignore"):
+                read = (weight[i] - weight[i + 1]) / (bias[i] - bias[i + 1])
+            found += bool((np.abs(x - read)[:, telling] <= 0.01).all(axis=1).any())
+        return found
+
+    assert count_rows(plain) == units - 1
+    assert count_rows(sent) == 0
 
 
 def test_an_update_is_not_sent_in_the_open_where_a_sum_was_agreed_to(lab: Lab) -> None:
@@ -211,6 +256,24 @@ def test_a_damaged_state_is_not_begun_anew(lab: Lab) -> None:
         train(again(hospital), 1, start_weights(hospital))
     assert code(refused) == "bad_state"
     assert again(hospital).answer("hello", {}) == {"state": "refused"}
+
+
+def test_a_state_that_is_gone_is_not_begun_anew(lab: Lab, tmp_path: Path) -> None:
+    own = Lab(tmp_path)
+    hospital = own.hospital("a", own.terms(run="gone"))
+    assert hospital.answer("hello", {})["state"] == "ready"
+    Journal(hospital.home.outbox).write("sent", run="gone", kind="hello", bytes=9)
+    train(hospital, 0, start_weights(hospital))
+    Journal(hospital.home.outbox).write("sent", run="gone", kind="train", round=0, bytes=9)
+    (hospital.home.run("gone") / "restricted" / "state.npz").unlink()
+    with pytest.raises(Refused) as refused:
+        train(again(hospital), 0, start_weights(hospital))
+    assert code(refused) == "bad_state"
+    assert again(hospital).answer("hello", {}) == {"state": "refused"}
+    # What was refused has not left.
+    other = own.hospital("a", own.terms(run="other"))
+    Journal(hospital.home.outbox).write("sent", run="other", kind="train", why="bad_question")
+    assert other.answer("hello", {})["state"] == "ready"
 
 
 def test_a_run_whose_records_changed_ends(lab: Lab, tmp_path: Path) -> None:

@@ -96,3 +96,53 @@ def test_nothing_is_written_down(lab: Lab) -> None:
     before = sorted(lab.homes["c"].root.rglob("*"))
     audit_dry_round(lab.homes["c"], terms)
     assert sorted(lab.homes["c"].root.rglob("*")) == before
+
+
+def test_under_a_seed_the_update_is_attacked_as_it_would_be_sent(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Under a seed a hospital leaves nothing out, so the dry round may not either.
+    seen: list[bool] = []
+
+    def withhold(*given: object) -> tuple[object, int]:
+        seen.append(True)
+        return given[1], 0
+
+    monkeypatch.setattr("pipelines.deploy.own_audit.withhold", withhold)
+    data = open_data(lab.homes["c"], lab.terms())
+    audit_data(data, lab.terms(seed=3))
+    assert not seen
+    audit_data(data, lab.terms())
+    assert seen
+
+
+def test_cut_points_that_are_a_patients_own_value_are_a_leak(lab: Lab) -> None:
+    terms = lab.terms("federated_trees", "federated_trees.rounds=2")
+    found = audit_dry_round(lab.homes["a"], terms)
+    assert found.cuts is not None
+    own, count = found.cuts
+    assert 0 < own <= count
+    assert found.verdict == "leaks"
+    assert f"{own} of {count}" in "\n".join(found.lines())
+    # Of values that many share, none is anybody's own.
+    data = open_data(lab.homes["a"], terms)
+    pools = (data.split.members, data.split.nonmembers, data.split.reference)
+    coarse = [replace(pool, X=np.round(pool.X)) for pool in pools]
+    for pool in coarse:
+        pool.X[np.abs(pool.X) > 1] = 0
+    found = audit_data(replace(data, split=Split(*coarse)), terms)
+    assert found.cuts is not None
+    assert found.cuts[0] == 0
+
+
+def test_many_records_of_one_patient_are_not_many_patients(lab: Lab) -> None:
+    terms = lab.terms(
+        "federated_private", "federated_private.delta=1e-3", "federated_private.epsilon=0.2"
+    )
+    data = open_data(lab.homes["a"], terms)
+    patient = data.split.members.patient.copy()
+    patient[: int(0.9 * len(patient))] = patient[0]
+    members = replace(data.split.members, patient=patient)
+    assert len(np.unique(patient)) > 40
+    split = Split(members, data.split.nonmembers, data.split.reference)
+    assert audit_data(replace(data, split=split), terms).verdict != "no_leak_seen"

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pipelines.deploy.terms import RunTerms
 
 VERDICTS = {
-    "leaks": "the attacks find more than chance explains: records of this hospital are given away",
+    "leaks": "more than chance explains is found: records or values of this hospital's patients are"
+    " given away",
     "no_leak_seen": "the attacks find no more than chance explains",
     "hidden": "all other hospitals together, or the coordinator with their help, could read more"
     " than chance explains; the sum hides it from each of them alone",
@@ -80,6 +81,11 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
     say(f"{'protection':20}{describe_protection(terms)}; who can read what:")
     for line in describe_readers(terms):
         say(f"  {line}")
+    from pipelines.deploy.spent import add_up
+
+    if (spent := add_up(home, terms)) is not None:
+        for line in spent.lines():
+            say(f"{'privacy spent':20}{line}")
     if terms.seed is not None:
         say(f"{'seed':20}{terms.seed}: whoever knows it can tell this hospital's random numbers")
     say("training a few rounds on this hospital's records, and attacking what they would send ...")
@@ -126,6 +132,10 @@ def describe_dry_round(made: DryRound) -> list[str]:
             f"single values rebuilt: {rebuilt.cells:.1%}"
             f" (without an update {rebuilt.cells_control:.1%})",
         ]
+    if made.cuts is not None:
+        from pipelines.deploy.own_audit import describe_cuts
+
+        lines.append(describe_cuts(*made.cuts))
     if (told := made.told) is not None:
         lines.append(
             f"who was trained on: AUROC {told.auroc:.3f} ({told.low:.3f} to {told.high:.3f});"

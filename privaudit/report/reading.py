@@ -290,7 +290,9 @@ def _get_state(
     positive = [c for c in controls if c.kind == "positive"]
     own = [c for c in positive if c.attack == finding.attack] or positive
     sound = own and all(control_state(c) == "passed" for c in own)
-    return "undetected" if sound and not any(map(is_not_made, own_null)) else "underpowered"
+    if not sound or any(map(is_not_made, own_null)):
+        return "underpowered"
+    return "stated" if audit.counted_by_sites else "undetected"
 
 
 def rank_by_exposure(audit: Audit) -> list[int]:

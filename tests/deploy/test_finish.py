@@ -22,6 +22,7 @@ from privaudit.engine.folder import read
 from privaudit.errors import PrivauditError
 from privaudit.evidence.verification import verify
 from privaudit.facts import CaveatCode, ReasonCode
+from privaudit.report.reading import read_membership
 from privaudit.results import Audit, Finding, from_json, to_json
 
 RUN = replace(TERMS, settings=("federated.rounds=2", "federated.hidden=8"))
@@ -150,9 +151,12 @@ def test_no_number_of_hospitals_is_within_a_limit_on_their_word(
     states = {(v.rule, v.group.level if v.group else ""): v for v in judged.verdicts}
     assert "WITHIN" not in {v.state for v in judged.verdicts}
     assert states["use", ""].state == "INCONCLUSIVE"
-    # The same numbers, had an auditor counted: the caveat is what keeps them from being within.
+    # The same numbers, had an auditor counted: whose counts they are keeps them from being within,
+    # also where only the caveat was taken out of the document.
     known = tuple(c for c in audit.caveats if c.code is not CaveatCode.COUNTS_OF_SITES)
-    without = policy.judge(rules, replace(audit, caveats=known))
+    bare = policy.judge(rules, replace(audit, caveats=known))
+    assert "WITHIN" not in {v.state for v in bare.verdicts}
+    without = policy.judge(rules, replace(audit, caveats=known, federation=None))
     assert {v.state for v in without.verdicts if v.rule == "use"} == {"WITHIN"}
     assert states["use", ""].reason.code is ReasonCode.STATED_BY_SITES
     stricter = tmp_path / "stricter.toml"
@@ -160,6 +164,48 @@ def test_no_number_of_hospitals_is_within_a_limit_on_their_word(
     found = policy.judge(policy.read(stricter), audit)
     assert found.state == "EXCEEDS"
     assert found.code == 1
+
+
+def test_a_hospital_without_counts_is_named_by_a_limit_on_each(
+    audit: Audit, tmp_path: Path
+) -> None:
+    path = tmp_path / "policy.toml"
+    waivers = "".join(
+        f"""
+[[waiver]]
+limit = "ranking"
+reason = "audited there"
+approved_by = "somebody"
+expires = 2100-01-01
+group = {{ by = "site", level = "{level}" }}
+"""
+        for level in "ad"
+    )
+    path.write_text(POLICY + waivers, "utf-8")
+    judged = policy.judge(policy.read(path), audit)
+    by_site = {v.group.level: v for v in judged.verdicts if v.group and v.rule == "ranking"}
+    assert set(by_site) == set("abcd")
+    untested = {name: v for name, v in by_site.items() if v.state == "NOT TESTED"}
+    assert set(untested) == {"b", "c"}
+    assert all(v.waiver is None and v.severity == "block" for v in untested.values())
+
+
+def test_no_report_says_no_leakage_on_the_word_of_hospitals(tmp_path: Path) -> None:
+    """Of counts large enough, with controls that passed, of models that leak nothing."""
+    draw, home = np.random.default_rng(4), CoordinatorHome(tmp_path)
+    split = make_split(1200, draw, reference=200)
+    graded = {name: grade_model(Answers(), split, RUN, False) for name in "ab"}
+    write_run(home, RUN, graded, 2)
+    place = finish_run(home, RUN)
+    made = read(place.parent.parent)
+    assert read_membership(made, made.subjects[0]).state == "stated"
+    by_others = tuple(c for c in made.caveats if c.code is not CaveatCode.COUNTS_OF_SITES)
+    plain = replace(made, caveats=by_others, federation=None)
+    assert read_membership(plain, plain.subjects[0]).state == "undetected"
+    text = (place.parent / "report.md").read_text("utf-8")
+    assert "○ No leakage detected" not in text
+    assert "On the hospitals’ word" in text
+    assert "cannot infer from the model" not in text
 
 
 def test_verify_says_what_it_could_not_check(finished: Path) -> None:

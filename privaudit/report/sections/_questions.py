@@ -168,7 +168,7 @@ def _answer_happened(audit: Audit, readings: list[Reading]) -> list[Block]:
     ]
     if owned:
         blocks.append(Prose(words.word_owner_attacks(owned), "small"))
-    if order and readings[order[0]].state in ("detected", "undetected"):
+    if order and readings[order[0]].state in ("detected", "undetected", "stated"):
         blocks += _word_group(audit.subjects[order[0]])
     return blocks
 

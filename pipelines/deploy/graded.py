@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipelines.deploy.terms import RunTerms
 
 POOLS = ("members", "nonmembers")
-MOST = 10**8
+MOST = 10**7
 """Patients of one hospital at most: a number beyond that is a lie or a fault."""
 COLUMN = re.compile(r"[\w .,:/%()+<>=-]{1,80}")
 COLUMNS = 200

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from graded_lab import TERMS, Answers, make_split, memorise
 
-from pipelines.deploy.finish import finish_run, make_release, read_ended
+from pipelines.deploy.finish import finish_run, make_release, read_all, read_ended
 from pipelines.deploy.grade import grade_model
 from pipelines.deploy.homes import CoordinatorHome
 from pipelines.deploy.journal import Event, Journal
@@ -193,7 +193,7 @@ group = {{ by = "site", level = "{level}" }}
 def test_no_report_says_no_leakage_on_the_word_of_hospitals(tmp_path: Path) -> None:
     """Of counts large enough, with controls that passed, of models that leak nothing."""
     draw, home = np.random.default_rng(4), CoordinatorHome(tmp_path)
-    split = make_split(1200, draw, reference=200)
+    split = make_split(590, draw, reference=200)
     graded = {name: grade_model(Answers(), split, RUN, False) for name in "ab"}
     write_run(home, RUN, graded, 2)
     place = finish_run(home, RUN)
@@ -234,6 +234,23 @@ def test_the_same_run_gives_the_same_numbers(tmp_path: Path) -> None:
         write_run(home, RUN, grade_all(RUN), 2)
         found.append(read(finish_run(home, RUN).parent.parent))
     assert found[0].subjects == found[1].subjects
+
+
+def test_a_hospital_cannot_drown_what_the_others_found(tmp_path: Path) -> None:
+    """Nor can one be counted that trained nothing: its patients are no members."""
+    made = json.loads(grade_all(RUN)["a"])
+    told: list[tuple[dict[str, int], tuple[str, ...]]] = []
+    for times in (1, 1000):
+        made["pools"] = {
+            name: {"patients": 250 * times, "records": 250 * times}
+            for name in ("members", "nonmembers")
+        }
+        made["membership"], made["attempts"] = {}, {}
+        made.pop("utility", None)
+        for stated in ({"a": 250}, {}):
+            counts, unread = read_all({"a": json.dumps(made)}, RUN, stated)
+            told.append((dict.fromkeys(counts, times), unread))
+    assert told == [({"a": 1}, ()), ({}, ("a",)), ({}, ("a",)), ({}, ("a",))]
 
 
 def test_a_run_that_is_not_over_is_refused(tmp_path: Path) -> None:

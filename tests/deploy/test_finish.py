@@ -23,6 +23,7 @@ from privaudit.errors import PrivauditError
 from privaudit.evidence.verification import verify
 from privaudit.facts import CaveatCode, ReasonCode
 from privaudit.report.reading import read_membership
+from privaudit.report.sections.federation_between_hospitals import build
 from privaudit.results import Audit, Finding, from_json, to_json
 
 RUN = replace(TERMS, settings=("federated.rounds=2", "federated.hidden=8"))
@@ -247,6 +248,8 @@ def test_a_hospital_cannot_drown_what_the_others_found(tmp_path: Path) -> None:
         }
         made["membership"], made["attempts"] = {}, {}
         made.pop("utility", None)
+        parts = ("threshold", "utility", "attribute", "gradient_inversion")
+        made["withheld"] = dict.fromkeys(parts, "refused")
         for stated in ({"a": 250}, {}):
             counts, unread = read_all({"a": json.dumps(made)}, RUN, stated)
             told.append((dict.fromkeys(counts, times), unread))
@@ -287,3 +290,16 @@ def test_the_release_is_that_of_the_weights(tmp_path: Path) -> None:
     kept = load(home.run("run") / "release" / "model.npz")
     assert kept is not None
     assert np.array_equal(kept[1]["weights"], ended.weights.astype(np.float32))
+
+
+def test_a_leak_at_one_hospital_is_named_whatever_reads_highest_over_all(audit: Audit) -> None:
+    (subject,) = audit.subjects
+    found = next(o for o in subject.outcomes if o.attack == "threshold")
+    assert isinstance(found, Finding)
+    raised = replace(found.estimates[0], value=0.9, low=0.55, high=0.95)
+    level = replace(found.groups[0].estimates[0], value=0.6, low=0.52, high=0.7)
+    groups = tuple(replace(g, estimates=(level,)) for g in found.groups)
+    other = replace(found, attack="rmia", estimates=(raised,), groups=groups)
+    both = replace(subject, outcomes=(other, *subject.outcomes))
+    text = str(build(replace(audit, subjects=(both,)), None))
+    assert "Membership shows most at d" in text

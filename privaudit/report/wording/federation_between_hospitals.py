@@ -29,7 +29,7 @@ FACTS = Phrases(("Run", "Terms consented to", "Rounds", "Fewest {sites} a round"
 def word_intro(sites: int, took: int, consented: int, withdrew: int) -> str:
     """How many took part."""
     text = (
-        f"This model was trained between machines: the {w.records} stayed at {n.count(sites)} "
+        f"This model was trained between machines: the {w.records} remained at {n.count(sites)} "
         f"{w.sites}, of which {n.count(consented)} consented and {n.count(took)} took part"
     )
     return f"{text}; {n.count(withdrew)} took the consent back." if withdrew else f"{text}."

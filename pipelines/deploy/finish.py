@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from pipelines.deploy.earlier import is_written, set_aside
 from pipelines.deploy.graded import POOLS, Counts, read_counts
 from pipelines.deploy.homes import CoordinatorHome, make_private
 from pipelines.deploy.journal import Journal
@@ -106,11 +107,16 @@ def finish_run(home: CoordinatorHome, terms: RunTerms, *, seed: int | None = Non
         ended.grades, terms, dict(zip(ended.hospitals, map(int, ended.records), strict=True))
     )
     _save_model(make_private(folder / "release"), terms, ended)
-    place = make_private(make_private(home.root / "audits") / terms.run)
     release = make_release(method, ended)
     audit = write_document(terms, task, method, ended, release, counts, unread, folder, seed)
     shared = disclose(audit)
-    shareable = make_private(place / "shareable")
+    place = make_private(home.root / "audits") / terms.run
+    shareable = place / "shareable"
+    if is_written(place, shared):
+        return shareable / report.HTML
+    set_aside(place)
+    make_private(shareable.parent)
+    make_private(shareable)
     write_bytes(shareable / "audit.json", to_json(shared).encode())
     write_bytes(shareable / "curves.csv", curves(shared).encode())
     report.write(shared, shareable)

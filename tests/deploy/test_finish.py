@@ -303,3 +303,20 @@ def test_a_leak_at_one_hospital_is_named_whatever_reads_highest_over_all(audit: 
     both = replace(subject, outcomes=(other, *subject.outcomes))
     text = str(build(replace(audit, subjects=(both,)), None))
     assert "Membership shows most at d" in text
+
+
+def test_finishing_again_keeps_what_was_judged_and_signed(tmp_path: Path) -> None:
+    home = CoordinatorHome(tmp_path)
+    graded = {"a": grade_model(Answers(), make_split(30, np.random.default_rng(8)), RUN, False)}
+    write_run(home, RUN, {}, 2)
+    report = finish_run(home, RUN)
+    first, verdicts = report.read_bytes(), report.parent / "verdicts.json"
+    verdicts.write_text("{}", "utf-8")
+    assert finish_run(home, RUN) == report
+    assert (report.read_bytes(), verdicts.exists()) == (first, True)
+    (home.run("run") / "grades" / "a.json").write_text(graded["a"], "utf-8")
+    assert finish_run(home, RUN) == report
+    assert not verdicts.exists()
+    assert verify(report.parent.parent).code == 6
+    (kept,) = (tmp_path / "audits" / ".earlier").glob("*/run/shareable/verdicts.json")
+    assert (kept.parent / report.name).read_bytes() == first

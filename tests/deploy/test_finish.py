@@ -271,6 +271,10 @@ def test_a_run_without_any_counts_has_a_report_all_the_same(tmp_path: Path) -> N
     made = read(finish_run(home, RUN).parent.parent)
     assert not [o for o in made.subjects[0].outcomes if isinstance(o, Finding)]
     assert made.data.real
+    text = (tmp_path / "audits" / "run" / "shareable" / "report.md").read_text("utf-8")
+    assert "no hospital stated counts of 3" in text
+    assert "Of the attacks requested, 3 did not apply" not in text
+    assert "what is not released here" not in text
 
 
 def test_the_release_is_that_of_the_weights(tmp_path: Path) -> None:

@@ -207,9 +207,11 @@ def _cell(e: Estimate | None) -> str:
     return words.NOT_STATED if e is None or e.value is None else n.cell_text(e)
 
 
-def _strength(found: Finding) -> float:
-    auc = get(found.estimates, "auc")
-    return 0.0 if auc is None or auc.value is None else auc.value
+def _strength(found: Finding) -> tuple[float, float]:
+    """What is surely told somewhere: a leak at one hospital is hardly seen over all."""
+    everywhere = (found.estimates, *(g.estimates for g in found.groups if not g.suppressed))
+    known = [e for part in everywhere if (e := get_stated(part, "auc")) is not None]
+    return max(((e.low or 0.0, e.value or 0.0) for e in known), default=(0.0, 0.0))
 
 
 def _find_largest(groups: Mapping[str, GroupResult]) -> tuple[str, Estimate] | None:

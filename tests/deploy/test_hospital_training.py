@@ -161,7 +161,7 @@ def test_an_update_that_is_held_back_is_tried_three_times(lab: Lab) -> None:
     hospital = lab.hospital("a", lab.terms("federated", *settings, run="tries"))
     trap = set_trap(hospital, 8)
     for _ in range(3):
-        with pytest.raises(Refused, match="hand over a row|into bins"):
+        with pytest.raises(Refused, match=r"hand over a row|into bins"):
             train(hospital, 0, trap)
     again = lab.hospital("a", lab.terms("federated", *settings, run="tries"))
     for weights in (trap, start_weights(again)):

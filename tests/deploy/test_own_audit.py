@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from deploy.hospital_lab import Lab
 
-from pipelines.deploy.own_audit import DryRound, audit_data, audit_dry_round
+from pipelines.deploy.own_audit import DryRound, audit_data, audit_dry_round, describe_cuts
 from pipelines.deploy.site_data import SiteData, open_data
 from privaudit.records import Split
 
@@ -123,7 +123,7 @@ def test_cut_points_that_are_a_patients_own_value_are_a_leak(lab: Lab) -> None:
     own, count = found.cuts
     assert 0 < own <= count
     assert found.verdict == "leaks"
-    assert f"{own} of {count}" in "\n".join(found.lines())
+    assert f"{own} of {count}" in describe_cuts(own, count)
     # Of values that many share, none is anybody's own.
     data = open_data(lab.homes["a"], terms)
     pools = (data.split.members, data.split.nonmembers, data.split.reference)

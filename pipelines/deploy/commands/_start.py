@@ -181,9 +181,9 @@ def _settle_data(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
     return made
 
 
-def _settle_setting(setting: str) -> str:
+def _settle_setting(asked: str) -> str:
     """A setting of the task, whose file has an absolute path: the client works in its kit."""
-    typed, equals, value = setting.partition("=")
+    typed, equals, value = asked.partition("=")
     if not equals or typed[:5] != "task.":
         raise PrivauditError(
             f"the setting {typed[:60]!r}",

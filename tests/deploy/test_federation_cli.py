@@ -334,7 +334,7 @@ def test_what_a_sum_hides_is_asked_of_a_person_and_of_no_script(
     assert "may give records" in fail(capsys, "join", hospital.root, "--consent", "first")
     fakes.audit = dry("leaks")
     assert run("join", hospital.root, "--consent", "first") == 0
-    assert "the sum hides it from each" in capsys.readouterr().err
+    assert "the sum of one round alone hides it" in capsys.readouterr().err
     assert json.loads(hospital.consent.read_text())["first"]["terms"]
     kept = json.loads((hospital.run("first") / "audit.json").read_text())
     assert (kept["verdict"], kept["is_hidden"]) == ("leaks", True)

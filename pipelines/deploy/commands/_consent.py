@@ -23,8 +23,8 @@ VERDICTS = {
     "leaks": "more than chance explains is found: records or values of this hospital's patients are"
     " given away",
     "no_leak_seen": "the attacks find no more than chance explains",
-    "hidden": "all other hospitals together, or the coordinator with their help, could read more"
-    " than chance explains; the sum hides it from each of them alone",
+    "hidden": "all other hospitals together, or a coordinator that repeats a round without this"
+    " hospital, could read more than chance explains; the sum of one round alone hides it",
     "too_few": "too few patients for the attacks to say anything: nobody knows what is given away",
 }
 

@@ -94,7 +94,10 @@ def _build_measured(run: Federation, subject: Subject) -> list[Block]:
     rows: list[tuple[Text, ...]] = [
         (
             words.ALL_SITES(),
-            _cell(None if rebuilt is None else _find(rebuilt.estimates, "attack_rate")),
+            *(
+                _cell(None if rebuilt is None else _find(rebuilt.estimates, name))
+                for name in ("attack_rate", "control_rate")
+            ),
             _cell(None if told is None else get(told.estimates, "auc")),
             _cell(get_stated(subject.utility, "auroc")),
         )
@@ -106,6 +109,7 @@ def _build_measured(run: Federation, subject: Subject) -> list[Block]:
             (
                 site.name,
                 _cell(_first(groups[0].get(site.name), "attack_rate")),
+                _cell(_first(groups[0].get(site.name), "control_rate")),
                 _cell(_first(groups[1].get(site.name), "auc")),
                 _cell(_first(useful.get(site.name), "auroc")),
             )

@@ -98,7 +98,13 @@ MEASURED = Phrase(
 )
 MEASURED_CAPTION = Phrase("What was read of each {site}’s {people}")
 MEASURED_COLUMNS = Phrases(
-    ("{Site}", "Rows rebuilt of rows tried", "Membership AUC", "AUROC of the model")
+    (
+        "{Site}",
+        "Rows rebuilt of rows tried",
+        "Without an update",
+        "Membership AUC",
+        "AUROC of the model",
+    )
 )
 ALL_SITES = Phrase("all {sites}")
 NOT_STATED = "not stated"

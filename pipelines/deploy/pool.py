@@ -193,14 +193,9 @@ def pool_inversion(counts: Sequence[Counts], confidence: float) -> Pooled | None
         return None
     at = Setting("variant", ROWS)
     groups = tuple(
-        GroupResult(
-            BY,
-            one.hospital,
-            tuple(
-                e for e in pool_attempts([(one, part)], at, confidence) if e.metric.name in RATES
-            ),
-        )
+        GroupResult(BY, one.hospital, tuple(e for e in made if e.metric.name in OF_EACH))
         for one, part in own
+        if (made := pool_attempts([(one, part)], at, confidence))
     )
     return Pooled(pool_attempts(own, at, confidence), groups)
 

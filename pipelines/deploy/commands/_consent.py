@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 VERDICTS = {
     "leaks": "more than chance explains is found: records or values of this hospital's patients are"
     " given away",
-    "no_leak_seen": "on these first rounds the attacks find no more than chance explains; later rounds,"
-    " other weights and other attacks may find more",
+    "no_leak_seen": "on these first rounds the attacks find no more than chance explains; later"
+    " rounds, other weights and other attacks may find more",
     "too_few": "too few patients for the attacks to say anything: nobody knows what is given away",
 }
 

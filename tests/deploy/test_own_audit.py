@@ -50,7 +50,8 @@ def test_an_update_of_four_patients_is(lab: Lab, steps: int) -> None:
     assert found.verdict == "leaks"
     assert found.leaks
     assert found.rebuilt is not None
-    assert found.rebuilt.exact >= 0.5
+    # What single units tell is withheld first; the span of the update gives the rest.
+    assert found.rebuilt.exact >= 0.2
     assert found.rebuilt.control == 0
     assert "patients" in found.small_counts
     text = "\n".join(found.lines())

@@ -7,7 +7,7 @@ INSTALLED = $(VENV)/installed
 
 PYTHONS ?= 3.12 3.13
 
-.PHONY: run test coverage test-slow test-pythons lint docs lane-replay lane-controls setup clean
+.PHONY: run test coverage test-slow test-network test-pythons lint docs lane-replay lane-controls setup clean
 
 run: setup
 	$(BIN)/privaudit run mortality
@@ -28,6 +28,11 @@ coverage: setup
 # The longest files first, as tests/conftest.py sorts them, so that no process waits for the last.
 test-slow: setup
 	$(BIN)/pytest -m slow --ignore tests/lanes -n auto --dist loadfile --no-loadscope-reorder
+
+# Faults of a federation, each in a network of its own: as root on Linux, some 15 minutes, one after
+# another. The others of tests/deploy/net are among the slow tests.
+test-network: setup
+	$(BIN)/pytest -m network tests/deploy/net
 
 # Two of the three lanes of docs/ci.md; the third audits real data where they may be read.
 lane-replay: setup

@@ -471,6 +471,12 @@ class Audit:
     schema: str = SCHEMA
     federation: Federation | None = None
 
+    @property
+    def counted_by_sites(self) -> bool:
+        """Whether its numbers are hospitals' own statements, which nobody else could check."""
+        stated = any(caveat.code is CaveatCode.COUNTS_OF_SITES for caveat in self.caveats)
+        return stated or self.federation is not None
+
 
 def converter() -> cattrs.Converter:
     """Strict: no unknown key, and a number is a number."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from pipelines.deploy.attendance import Attendance, Shape
-from pipelines.deploy.desk import Desk
+from pipelines.deploy.desk import UNSAFE, Desk
 from pipelines.deploy.encrypted_rounds import EncryptedRounds
 from pipelines.deploy.finished import Finished
 from pipelines.deploy.homes import make_private
@@ -41,6 +41,9 @@ PAUSE = 0.5
 """Seconds between two times of asking who is ready, or for a round that came to nothing: longer
 every time."""
 LONGEST_PAUSE = 300.0
+REFUSALS = 4
+"""Times in a row that hospitals hold back what they would send, after which a run ends: they try a
+round that often, and no more."""
 
 
 class Coordinator:
@@ -183,12 +186,13 @@ class Coordinator:
         return int(self.method.rounds)  # type: ignore[attr-defined]
 
     def _train(self) -> None:
-        until, tries = time.monotonic() + self.patience, 0
+        until, tries, refused = time.monotonic() + self.patience, 0, 0
         while self.round < self._rounds:
             self.desk.halt()
             begin = time.monotonic()
             self.attendance.lose(self.desk.lost)
             self.desk.lost.clear()
+            self.desk.refusing.clear()
             ready = self.attendance.refresh(self.round)
             if len(ready) < self.terms.quorum:
                 ready = self.attendance.gather(until, self.pause)
@@ -203,14 +207,28 @@ class Coordinator:
             if made is None:
                 here = sorted(set(ready) - self.desk.lost)
                 self.journal.write(Event.IDLE, round=self.round, hospitals=here)
+                refused += len(set(ready) - self.desk.refusing) < self.terms.quorum
+                if refused >= REFUSALS:
+                    self._give_up()
                 if time.monotonic() >= until:
                     self.attendance.despair(len(here))
                 time.sleep(min(self.pause * 2**tries, LONGEST_PAUSE))
                 tries += 1
                 continue
-            tries = 0
+            tries = refused = 0
             self._close(made, time.monotonic() - begin)
             until = time.monotonic() + self.patience
+
+    def _give_up(self) -> NoReturn:
+        """End a run whose hospitals hold back what they would send: nobody can make this round."""
+        self.journal.write(Event.STOPPED, why=UNSAFE)
+        raise PrivauditError(
+            f"the round {self.round}, for which {len(self.desk.refusing)} hospitals held back what "
+            "they would send",
+            "a record could be read from it as it stands, so fewer than the quorum send",
+            "start a run of another name with more rows a step (METHOD.rows), more steps, or fewer "
+            "hidden units (METHOD.hidden); or with federated_private",
+        )
 
     def _close(self, made: Made, seconds: float) -> None:
         self.ledger.close(made.seen, made.combined)

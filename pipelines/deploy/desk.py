@@ -13,6 +13,8 @@ from pipelines.deploy.wire import Stopped, Wire
 from privaudit.errors import PrivauditError
 
 NO_ANSWER = "no_answer"
+UNSAFE = "unsafe"
+"""The code of a hospital whose answer would show its records; see `refused.Code`."""
 
 
 @dataclass(eq=False)
@@ -23,6 +25,7 @@ class Desk:
         timeout: Seconds in which a hospital answers.
         stop: A file that ends the run once it is there.
         lost: Hospitals that did not answer, or not well, since this was last emptied.
+        refusing: Those of `lost` that would not answer, as an answer would show their records.
         traffic: hospital -> kind of message -> how many came, and their bytes.
         up, down: Bytes of answers and of questions, counted on what they hold.
     """
@@ -32,6 +35,7 @@ class Desk:
     timeout: float
     stop: Path
     lost: set[str] = field(default_factory=set)
+    refusing: set[str] = field(default_factory=set)
     traffic: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     up: int = 0
     down: int = 0
@@ -89,6 +93,8 @@ class Desk:
 
     def _note(self, name: str, kind: str, round: int | None, why: str) -> None:
         self.lost.add(name)
+        if why == UNSAFE:
+            self.refusing.add(name)
         what: dict[str, Any] = {"hospital": name, "kind": kind}
         if round is not None:
             what["round"] = round
@@ -111,4 +117,4 @@ def _weigh(value: Any) -> int:
     return sum(map(_weigh, value)) if isinstance(value, (list, tuple)) else 8
 
 
-__all__ = ["NO_ANSWER", "Desk", "weigh"]
+__all__ = ["NO_ANSWER", "UNSAFE", "Desk", "weigh"]

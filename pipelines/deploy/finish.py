@@ -16,7 +16,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from pipelines.deploy.graded import Counts, read_counts
+from pipelines.deploy.earlier import is_written, set_aside
+from pipelines.deploy.graded import POOLS, Counts, read_counts
 from pipelines.deploy.homes import CoordinatorHome, make_private
 from pipelines.deploy.journal import Journal
 from pipelines.deploy.record import Protection, Received, record_run
@@ -102,13 +103,20 @@ def finish_run(home: CoordinatorHome, terms: RunTerms, *, seed: int | None = Non
     folder = home.run(terms.run)
     task, method = terms.build()
     ended = read_ended(folder, terms, method)
-    counts, unread = read_all(ended.grades, terms)
+    counts, unread = read_all(
+        ended.grades, terms, dict(zip(ended.hospitals, map(int, ended.records), strict=True))
+    )
     _save_model(make_private(folder / "release"), terms, ended)
-    place = make_private(make_private(home.root / "audits") / terms.run)
     release = make_release(method, ended)
     audit = write_document(terms, task, method, ended, release, counts, unread, folder, seed)
     shared = disclose(audit)
-    shareable = make_private(place / "shareable")
+    place = make_private(home.root / "audits") / terms.run
+    shareable = place / "shareable"
+    if is_written(place, shared):
+        return shareable / report.HTML
+    set_aside(place)
+    make_private(shareable.parent)
+    make_private(shareable)
     write_bytes(shareable / "audit.json", to_json(shared).encode())
     write_bytes(shareable / "curves.csv", curves(shared).encode())
     report.write(shared, shareable)
@@ -170,16 +178,37 @@ def _read_grades(folder: Path, terms: RunTerms) -> dict[str, str]:
 
 
 def read_all(
-    grades: Mapping[str, str], terms: RunTerms
+    grades: Mapping[str, str], terms: RunTerms, records: Mapping[str, int]
 ) -> tuple[dict[str, Counts], tuple[str, ...]]:
-    """The statements that can be read, and whose could not."""
+    """The statements that can be read, and whose could not.
+
+    Args:
+        grades: By hospital.
+        records: Of each hospital that took part, as it stated before the training. One that counts
+            far more afterwards would drown what the others found.
+    """
     counts, unread = {}, []
     for name, text in grades.items():
         try:
-            counts[name] = read_counts(name, text, terms)
+            found = read_counts(name, text, terms)
         except PrivauditError:
             unread.append(name)
+            continue
+        if _fits(found, records.get(name, 0)):
+            counts[name] = found
+        else:
+            unread.append(name)
     return counts, tuple(unread)
+
+
+def _fits(found: Counts, records: int) -> bool:
+    """Whether so many can have been counted of so many trained on; with noise where a method adds
+    some to what it states."""
+    if not found.counted:
+        return True
+    most = 2 * records + 10 * MIN_CELL
+    trained, held_out = (found.sizes[name][0] for name in POOLS)
+    return records > 0 and trained <= most and held_out <= 4 * most
 
 
 def make_release(method: Any, ended: Ended, like: Records | None = None) -> Release:

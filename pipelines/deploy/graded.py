@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipelines.deploy.terms import RunTerms
 
 POOLS = ("members", "nonmembers")
-MOST = 10**8
+MOST = 10**7
 """Patients of one hospital at most: a number beyond that is a lie or a fault."""
 COLUMN = re.compile(r"[\w .,:/%()+<>=-]{1,80}")
 COLUMNS = 200
@@ -114,6 +114,7 @@ def read_counts(hospital: str, text: str, terms: RunTerms) -> Counts:
     _have(made, {"pools", "schema", "membership", "attempts"}, {"utility", *_HEAD})
     sizes = _read_sizes(made["pools"])
     columns, inversion, protected = _read_attempts(made["attempts"], sizes)
+    _expect_all({*made["membership"], *made["attempts"], *made} & set(PARTS), withheld, terms)
     return Counts(
         hospital,
         made["real"],
@@ -139,6 +140,19 @@ def _have(part: Any, needed: Iterable[str], also: Iterable[str] = ()) -> None:
         raise refuse_counts("an object was wanted")
     if not set(needed) <= set(part) <= {*needed, *also}:
         raise refuse_counts("its fields are not those of a grading")
+
+
+def _expect_all(stated: set[str], withheld: Mapping[str, str], terms: RunTerms) -> None:
+    """Refuse what leaves out a part that was asked for and does not say why."""
+    known = {*MEMBERSHIP, *ATTEMPTS}
+    asked = {
+        "utility",
+        "threshold",
+        *ATTEMPTS,
+        *(n if n in known else "unknown" for n in terms.grade),
+    }
+    if stated & set(withheld) or not asked <= stated | set(withheld):
+        raise refuse_counts("each part that was asked for is stated, or a code says why not")
 
 
 def _refuse_constant(_: str) -> None:

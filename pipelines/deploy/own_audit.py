@@ -102,6 +102,7 @@ class DryRound:
         stated: How many records the coordinator is told of.
         small_counts: Names of the fields whose number is below 10, and must not be handed on.
         seconds: The audit took.
+        series_untried: Whether the network reads series, which no attack made here rebuilds.
         cuts: Of trees: how many cut points are the very value of fewer than ten patients, and of
             how many; None where nothing of the kind leaves.
     """
@@ -118,51 +119,13 @@ class DryRound:
     stated: int
     small_counts: tuple[str, ...]
     seconds: float
+    series_untried: bool = False
     cuts: tuple[int, int] | None = None
 
     @property
     def leaks(self) -> bool:
         """Whether a person must say yes in so many words."""
         return self.verdict != "no_leak_seen"
-
-    def lines(self) -> list[str]:
-        """The same for the person who is to consent."""
-        made = [f"{self.patients} patients are trained on, {self.records} records"]
-        if self.stated != self.records:
-            made.append(f"{self.stated} records are stated, with noise")
-        made.append(f"about {self.bytes_per_round:,} bytes leave a round, in {self.rounds} rounds")
-        if self.is_hidden:
-            made.append(
-                "the coordinator reads a sum over hospitals in each round; what follows is what all"
-                " other hospitals together could read, a coordinator with their help, or one that"
-                " repeats a round without this hospital"
-            )
-        if self.rebuilt is not None:
-            found = self.rebuilt
-            made.append(
-                f"rows rebuilt exactly from updates: {found.exact:.0%} of {found.graded} tried"
-                f" (without an update {found.control:.0%}); values read right: {found.cells:.0%}"
-                f" ({found.cells_control:.0%})"
-            )
-        else:
-            made.append("no attack that is known here rebuilds rows of what would be sent")
-        if self.cuts is not None:
-            made.append(describe_cuts(*self.cuts))
-        if self.told is not None:
-            told = self.told
-            made.append(
-                f"telling who was trained on: AUROC {told.auroc:.3f} ({told.low:.3f} to"
-                f" {told.high:.3f}, {CONFIDENCE:.0%} interval); chance is {told.chance}"
-            )
-        said = {
-            "leaks": "an attack on this hospital's own updates is clearly better than chance",
-            "too_few": f"nothing can be said of fewer than {MIN_PEOPLE} patients on a side",
-            "no_leak_seen": "no attack on these first rounds was clearly better than chance",
-        }
-        made.append(said[self.verdict])
-        if self.small_counts:
-            made.append(f"counts below {MIN_CELL} are for this hospital alone: hand them to nobody")
-        return made
 
 
 def audit_dry_round(home: HospitalHome, terms: RunTerms) -> DryRound:
@@ -177,16 +140,22 @@ def audit_dry_round(home: HospitalHome, terms: RunTerms) -> DryRound:
     return audit_data(open_data(home, terms), terms)
 
 
-def audit_data(data: SiteData, terms: RunTerms) -> DryRound:
-    """The same of records that are prepared already."""
+def audit_data(data: SiteData, terms: RunTerms, secret: bytes | None = None) -> DryRound:
+    """The same of records that are prepared already.
+
+    Args:
+        secret: 32 bytes that all randomness comes from; those of the operating system unless a test
+            fixes them.
+    """
     begin = time.perf_counter()
+    rng = SecretGenerator(secret or os.urandom(32))
     cuts = None
     if terms.method == "federated_trees":
-        model, size, cuts = _grow(data)
+        model, size, cuts = _grow(data, rng)
         rebuilt = None
     else:
-        exchange, model, size = _train(data, terms)
-        rebuilt = _rebuild(data, exchange, model)
+        exchange, model, size = _train(data, terms, rng)
+        rebuilt = _rebuild(data, exchange, model, rng.child("rebuild"))
     told = _tell(data, model)
     protection = describe_protection(terms)
     patients = data.exact_patients
@@ -211,11 +180,12 @@ def audit_data(data: SiteData, terms: RunTerms) -> DryRound:
         stated=data.count,
         small_counts=tuple(name for name, count in counts.items() if count < MIN_CELL),
         seconds=round(time.perf_counter() - begin, 3),
+        series_untried=getattr(data.method, "reads_series", False),
         cuts=cuts,
     )
 
 
-def _train(data: SiteData, terms: RunTerms) -> tuple[Exchange, Model, int]:
+def _train(data: SiteData, terms: RunTerms, rng: SecretGenerator) -> tuple[Exchange, Model, int]:
     """Dry rounds from random weights, as the coordinator would see them: the exchange, the network
     with the last update, parameters."""
     from pipelines.federated.local import Trainer
@@ -225,7 +195,6 @@ def _train(data: SiteData, terms: RunTerms) -> tuple[Exchange, Model, int]:
     plan = method._plan(data.split.members)
     plan.check(len(terms.roster))
     network = method.make_network(data.trained)
-    rng = SecretGenerator(os.urandom(32))
     x, y = method.encode(data.trained), data.trained.y
     rows, counts = [np.arange(len(x))], np.array([float(data.count)])
     weights = network.start(rng.child("start")).astype(np.float64)
@@ -273,14 +242,14 @@ def describe_cuts(own: int, all: int) -> str:
     )
 
 
-def _grow(data: SiteData) -> tuple[Model, int, tuple[int, int]]:
+def _grow(data: SiteData, rng: SecretGenerator) -> tuple[Model, int, tuple[int, int]]:
     """A forest of this hospital's trees alone, the bytes of one round, and `DryRound.cuts`."""
     from pipelines.federated.kernel import streams
     from pipelines.federated.trees import join_documents
     from pipelines.learners.boosted import Trees
 
     method: Any = data.method
-    own = streams(SecretGenerator(os.urandom(32)))
+    own = streams(rng)
     rows = (np.arange(len(data.trained)),)
     dry = type(method)(**{**vars(method), "rounds": min(ROUNDS, method.rounds)})
     trees, sent = dry._grow(data.trained, rows, own["clients"])
@@ -318,12 +287,14 @@ def _count_effective(records: Records) -> int:
     return int(counts.sum() ** 2 / (counts**2).sum() + 1e-9)
 
 
-def _rebuild(data: SiteData, exchange: Exchange, model: Model) -> Rebuilt | None:
+def _rebuild(
+    data: SiteData, exchange: Exchange, model: Model, rng: SecretGenerator
+) -> Rebuilt | None:
     """The product's gradient inversion on the hospital's own updates; None where it knows no way to
     a row in such updates."""
     target = Target(Release(updates=exchange, model=model), data.split)
     try:
-        found = GradientInversion(records=GRADED).run(target, (), SecretGenerator(os.urandom(32)))
+        found = GradientInversion(records=GRADED).run(target, (), rng)
     except PrivauditError:
         return None
     series = {str(setting.value): trials for setting, trials in found.items()}

@@ -182,6 +182,10 @@ def pool_columns(counts: Sequence[Counts], confidence: float) -> tuple[Estimate,
     return tuple(found)
 
 
+OF_EACH = ("attack_rate", "control_rate")
+"""What is stated of each hospital: without an update, columns that hardly vary are guessed too."""
+
+
 def pool_inversion(counts: Sequence[Counts], confidence: float) -> Pooled | None:
     """Rows rebuilt of rows tried, out of what each hospital sent. None where none states it."""
     own = [(one, one.inversion) for one in counts if one.inversion is not None]
@@ -189,8 +193,9 @@ def pool_inversion(counts: Sequence[Counts], confidence: float) -> Pooled | None
         return None
     at = Setting("variant", ROWS)
     groups = tuple(
-        GroupResult(BY, one.hospital, pool_attempts([(one, part)], at, confidence)[:1])
+        GroupResult(BY, one.hospital, tuple(e for e in made if e.metric.name in OF_EACH))
         for one, part in own
+        if (made := pool_attempts([(one, part)], at, confidence))
     )
     return Pooled(pool_attempts(own, at, confidence), groups)
 

@@ -53,6 +53,7 @@ class SiteState:
         roll: The encrypted sum that this hospital last sent to: round, members, counts.
         agreed, failed: The last rounds for which it signed who arrived, and whose sum did not open.
         margins: (n, k) what the trees so far answer, of boosted trees.
+        held, tries: The last round whose update was held back, and how often.
     """
 
     terms: str
@@ -73,6 +74,8 @@ class SiteState:
     failed: int = NEVER
     margins: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     grown: int = NEVER
+    held: int = NEVER
+    tries: int = 0
 
     @classmethod
     def read(cls, path: Path, terms: str, records: str) -> SiteState:
@@ -143,6 +146,8 @@ class SiteState:
             "agreed": self.agreed,
             "failed": self.failed,
             "grown": self.grown,
+            "held": self.held,
+            "tries": self.tries,
         }
         file = io.BytesIO()
         np.savez(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.deploy.messages import Body
-from pipelines.deploy.refused import Refused
+from pipelines.deploy.refused import Refused, Remembered
 from pipelines.deploy.self_check import has_bins, withhold
 from pipelines.deploy.site_data import SiteData, client_stream
 from pipelines.deploy.site_state import SiteState
@@ -21,6 +21,11 @@ from pipelines.federated.network import Network
 LARGEST_WEIGHT = 1e6
 """No weight that a coordinator sends may be larger: such a network saturates, and its gradients say
 whatever the sender wants of single records."""
+
+
+TRIES = 3
+"""How often a round is trained whose update is held back. Each time tells whether it was: one bit
+of the records, and with other weights another one."""
 
 
 class Training:
@@ -64,30 +69,23 @@ class Training:
                 "an update asked for in the open" if protected else "an update asked for in a sum",
                 "the terms say otherwise",
             )
-        weights = self.read_weights(body["weights"])
-        if self.plan.private is None and has_bins(self.network, weights, self.x):
+        if state.held == body["round"] and state.tries >= TRIES:
             raise Refused(
                 "unsafe",
-                "weights that sort records into bins along one direction",
-                "sums of a few units of the update would each be one record",
-                "ask the coordinator where these weights came from",
+                f"the round {body['round']} once more",
+                f"its update was held back {TRIES} times, and each try tells something",
+                "take more rows a step or fewer hidden units, in a run of another name",
             )
-        from pipelines.learners._training import one_thread
-
+        weights = self.read_weights(body["weights"])
         rng = self._stream(state)
         self._trainer.rngs = [rng]
         self._trainer.left = [state.left.copy()]
-        with one_thread():
-            loss = self._loss(weights)
-            (update,) = self._trainer.train(weights[None], np.array([0]), self.plan.recipe)
-        if not np.isfinite(update).all():
-            raise Refused(
-                "diverged",
-                "an update that is not finite",
-                "the training here diverged",
-                "use a smaller rate",
-            )
-        sent = self._withhold(update.astype("<f4"))
+        try:
+            sent, loss = self._make_update(weights)
+        except Refused as error:
+            state.tries = 1 + (state.tries if state.held == body["round"] else 0)
+            state.held = body["round"]
+            raise Remembered(error.code, error.what, error.because, error.fix) from None
         state.left = self._trainer.left[0]
         if self._terms.seed is not None:
             state.rng = json.dumps(rng.bit_generator.state)
@@ -101,6 +99,29 @@ class Training:
         if self.plan.private is None:
             made["loss"] = loss
         return made
+
+    def _make_update(self, weights: np.ndarray) -> tuple[np.ndarray, float]:
+        """(p,) float32 that may be sent, and the loss before."""
+        from pipelines.learners._training import one_thread
+
+        if self.plan.private is None and has_bins(self.network, weights, self.x):
+            raise Refused(
+                "unsafe",
+                "weights that sort records into bins along one direction",
+                "sums of a few units of the update would each be one record",
+                "ask the coordinator where these weights came from",
+            )
+        with one_thread():
+            loss = self._loss(weights)
+            (update,) = self._trainer.train(weights[None], np.array([0]), self.plan.recipe)
+        if not np.isfinite(update).all():
+            raise Refused(
+                "diverged",
+                "an update that is not finite",
+                "the training here diverged",
+                "use a smaller rate",
+            )
+        return self._withhold(update.astype("<f4")), loss
 
     def _withhold(self, update: np.ndarray) -> np.ndarray:
         """The update without the units that would hand over a row; Refused where those are many.

@@ -32,6 +32,7 @@ from privaudit.policy.judge_number import (
     limit_cells,
     moves,
 )
+from privaudit.policy.judge_sites import doubt_sites, miss_sites
 from privaudit.policy.judge_together import judge_together
 from privaudit.policy.regress import judge_change, judge_without_baseline
 from privaudit.policy.rules import Exemption, Guard, Limit, Policy
@@ -100,7 +101,8 @@ def judge(
     for rule in rules:
         for subject in received:
             own = [c for c in cells if c.rule is rule and c.subject is subject]
-            found += judge_rule.verdicts(policy, rule, subject, own)
+            made = judge_rule.verdicts(policy, rule, subject, own)
+            found += (*made, *miss_sites(audit, rule, subject, made))
     found, gaps, used = _cover(policy, received, found, cells, changed)
     found += judge_together(policy, audit, received)
     if baseline is None:
@@ -143,8 +145,8 @@ def judge(
         found = [_doubt(one, ReasonCode.TABLE_IN_ORDER) for one in found]
     if any(caveat.code is CaveatCode.PEOPLE_NOT_NAMED for caveat in noted):
         found = [_doubt(one, ReasonCode.PEOPLE_NOT_NAMED, SPLIT_BY_PERSON) for one in found]
-    if any(caveat.code is CaveatCode.COUNTS_OF_SITES for caveat in noted):
-        found = [_doubt_sites(one) for one in found]
+    if any(one.counted_by_sites for one in (audit, *candidates)):
+        found = [doubt_sites(one) for one in found]
     policy = replace(policy, waivers=tuple(_name_level(one, found) for one in policy.waivers))
     found = [_waive(policy.waivers, one, day) for one in found]
     state, code = overall(policy, found, failed=failed)
@@ -288,15 +290,6 @@ def _doubt(
     if one.state != "WITHIN" or metric is None or metric.family not in families:
         return one
     return replace(one, state="INCONCLUSIVE", reason=Reason(code))
-
-
-def _doubt_sites(one: Verdict) -> Verdict:
-    """The verdict where hospitals counted for themselves: no number of theirs is within a limit. A
-    harm that they state stands: nobody gains by stating one. A claimed guarantee is no count."""
-    metric = metrics.METRICS.get(one.metric)
-    if one.state != "WITHIN" or metric is None or metric.kind == "claim":
-        return one
-    return replace(one, state="INCONCLUSIVE", reason=Reason(ReasonCode.STATED_BY_SITES))
 
 
 def _waive(waivers: Sequence[Exemption], one: Verdict, day: date) -> Verdict:

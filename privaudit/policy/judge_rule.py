@@ -65,7 +65,7 @@ def _by_group(cells: Sequence[Cell]) -> dict[Group, list[Cell]]:
     return found
 
 
-def _about(rule: Limit | Guard, subject: Subject) -> dict[str, Any]:
+def about(rule: Limit | Guard, subject: Subject) -> dict[str, Any]:
     """What every verdict of a rule on a subject holds."""
     return {
         "rule": rule.id,
@@ -99,7 +99,7 @@ def _judge_cells(
     lost = _find_lost_refits(subject, rule, known) if listed else None
     absent = bool(missing or lost or (unnamed and cells))
     state, cell = _decide_together(cells, absent, bool(asked))
-    made = _about(rule, subject)
+    made = about(rule, subject)
     if not listed:
         made["severity"] = "warn"
     if cell is None and not missing and group is None and metrics.is_inapplicable(subject, known):
@@ -252,7 +252,7 @@ def _highest(cells: Sequence[Cell]) -> Cell:
 def _judge_claim(policy: Policy, rule: Limit, subject: Subject) -> Verdict:
     """A rule about what is claimed: read off, not measured."""
     claim = subject.claim
-    made = _about(rule, subject)
+    made = about(rule, subject)
     if claim.epsilon is None:
         return Verdict(**made, state="EXCEEDS", reason=Reason(ReasonCode.NO_GUARANTEE))
     value = claim.delta if rule.metric == "epsilon.delta" else claim.epsilon
@@ -288,7 +288,7 @@ def _miss_grouping(rule: Limit | Guard, known: PolicyMetric, subject: Subject, b
     of_utility = (group.by for group in subject.utility_groups)
     there = tuple(dict.fromkeys((*metrics.groupings(subject), *of_utility)))
     params: dict[str, Param] = {"by": by, "known": there, "near": find_nearest(by, there)}
-    made = _about(rule, subject)
+    made = about(rule, subject)
     if known.kind == "risk" and metrics.is_inapplicable(subject, known):
         made["severity"] = "warn"
     return Verdict(**made, state="NOT TESTED", reason=Reason(ReasonCode.NO_GROUPING, params))

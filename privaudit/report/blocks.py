@@ -11,6 +11,7 @@ State = Literal[
     "learnt",
     "unconfirmed",
     "undetected",
+    "stated",
     "small",
     "underpowered",
     "untested",

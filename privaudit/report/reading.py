@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from privaudit.facts import Attacker, Caveat, CaveatCode, Metric, Reason
+from privaudit.facts import Attacker, Caveat, CaveatCode, Metric, Reason, ReasonCode
 from privaudit.report.blocks import State
 from privaudit.report.learning import get_unconfirmed_attacks, has_learning
-from privaudit.results import Audit, Control, Curve, Estimate, Failed, Finding, Skipped, Subject
+from privaudit.results import (
+    Audit,
+    Control,
+    Curve,
+    Estimate,
+    Failed,
+    Finding,
+    Outcome,
+    Skipped,
+    Subject,
+)
 from privaudit.stats.headline import control_state, is_drift
 
 PRIMARY_FPR = 0.01
@@ -109,6 +119,11 @@ def get_findings(subject: Subject, family: str | None = None) -> list[Finding]:
 def get_unresolved(subject: Subject) -> list[Skipped | Failed]:
     """Attacks without a result."""
     return [o for o in subject.outcomes if not isinstance(o, Finding)]
+
+
+def is_unstated(o: Outcome) -> bool:
+    """Whether it has no result because no hospital stated counts."""
+    return isinstance(o, Skipped) and o.reason.code is ReasonCode.SITES_STATE_NOTHING
 
 
 def get_families(subject: Subject) -> list[str]:
@@ -290,7 +305,9 @@ def _get_state(
     positive = [c for c in controls if c.kind == "positive"]
     own = [c for c in positive if c.attack == finding.attack] or positive
     sound = own and all(control_state(c) == "passed" for c in own)
-    return "undetected" if sound and not any(map(is_not_made, own_null)) else "underpowered"
+    if not sound or any(map(is_not_made, own_null)):
+        return "underpowered"
+    return "stated" if audit.counted_by_sites else "undetected"
 
 
 def rank_by_exposure(audit: Audit) -> list[int]:

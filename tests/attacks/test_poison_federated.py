@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from poison_lab import against_honest, audit, hospitals, series
 
-from pipelines.federated import kernel
+from pipelines.federated import ledger
 from pipelines.federated.aggregate import Krum, Mean, Median
 from pipelines.federated.gate import LARGEST
 from pipelines.federated.sites import ByQuantity
@@ -44,7 +44,7 @@ def test_every_update_that_is_combined_came_through_the_gate(
 ) -> None:
     method = replace(QUICK.alternatives[name], malicious=act, rounds=3)  # type: ignore[type-var]
     seen, passed = [], []
-    kind, real = type(method.aggregate), kernel.admit
+    kind, real = type(method.aggregate), ledger.admit
 
     def admit(*given: object, **named: object) -> object:
         found = real(*given, **named)  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def test_every_update_that_is_combined_came_through_the_gate(
         return original(self, updates, counts)
 
     original = kind.combine
-    monkeypatch.setattr(kernel, "admit", admit)
+    monkeypatch.setattr(ledger, "admit", admit)
     monkeypatch.setattr(kind, "combine", combine)
     release = method.fit(split.members, np.random.default_rng(0))
     outer = [entry for entry in seen if any(entry[0] is updates for updates in passed)]

@@ -215,6 +215,27 @@ def test_who_vanishes_is_left_out_and_taken_back(tmp_path: Path) -> None:
     assert found.costs["late_updates"] == 1
 
 
+@pytest.mark.parametrize("careful", ["ab", "a"])
+def test_a_run_ends_where_too_many_hold_back_what_they_would_send(
+    tmp_path: Path, careful: str
+) -> None:
+    terms = make_terms("federated", "rounds=6")
+    wards = make_wards(terms)
+
+    def fault(name: str, kind: str, body: Body) -> str | None:
+        return "unsafe" if name in careful and (kind, body.get("round")) == ("train", 1) else None
+
+    if len(careful) == 1:
+        run(terms, tmp_path, MemoryWire(wards, fault))
+        assert len(events(tmp_path, "round")) == 6
+        return
+    with pytest.raises(PrivauditError, match="2 hospitals held back"):
+        run(terms, tmp_path, MemoryWire(wards, fault))
+    assert [one["round"] for one in events(tmp_path, "round")] == [0]
+    assert len(events(tmp_path, "idle")) == 4
+    assert [one["why"] for one in events(tmp_path, "stopped")] == ["unsafe"]
+
+
 def test_who_withdraws_is_not_asked_for_more(tmp_path: Path) -> None:
     terms = make_terms("federated", "rounds=6")
     wards = make_wards(terms)

@@ -325,6 +325,21 @@ def test_a_leak_needs_a_person(capsys, hospital, kits, fakes, verdict):
     assert "first" in json.loads(hospital.consent.read_text())
 
 
+def test_what_a_sum_hides_is_asked_of_a_person_and_of_no_script(
+    capsys, monkeypatch, hospital, kits, fakes
+):
+    pend(hospital, kits["operator"])
+    monkeypatch.setattr("click.confirm", lambda *_, **__: True)
+    fakes.audit = dry("leaks", is_hidden=False)
+    assert "may give records" in fail(capsys, "join", hospital.root, "--consent", "first")
+    fakes.audit = dry("leaks")
+    assert run("join", hospital.root, "--consent", "first") == 0
+    assert "the sum of one round alone hides it" in capsys.readouterr().err
+    assert json.loads(hospital.consent.read_text())["first"]["terms"]
+    kept = json.loads((hospital.run("first") / "audit.json").read_text())
+    assert (kept["verdict"], kept["is_hidden"]) == ("leaks", True)
+
+
 def test_what_a_dry_round_says():
     from pipelines.deploy.commands._consent import describe_dry_round
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from graded_lab import TERMS, Answers, make_split, memorise
 
-from pipelines.deploy.finish import finish_run, make_release, read_ended
+from pipelines.deploy.finish import finish_run, make_release, read_all, read_ended
 from pipelines.deploy.grade import grade_model
 from pipelines.deploy.homes import CoordinatorHome
 from pipelines.deploy.journal import Event, Journal
@@ -22,6 +22,8 @@ from privaudit.engine.folder import read
 from privaudit.errors import PrivauditError
 from privaudit.evidence.verification import verify
 from privaudit.facts import CaveatCode, ReasonCode
+from privaudit.report.reading import read_membership
+from privaudit.report.sections.federation_between_hospitals import build
 from privaudit.results import Audit, Finding, from_json, to_json
 
 RUN = replace(TERMS, settings=("federated.rounds=2", "federated.hidden=8"))
@@ -150,9 +152,12 @@ def test_no_number_of_hospitals_is_within_a_limit_on_their_word(
     states = {(v.rule, v.group.level if v.group else ""): v for v in judged.verdicts}
     assert "WITHIN" not in {v.state for v in judged.verdicts}
     assert states["use", ""].state == "INCONCLUSIVE"
-    # The same numbers, had an auditor counted: the caveat is what keeps them from being within.
+    # The same numbers, had an auditor counted: whose counts they are keeps them from being within,
+    # also where only the caveat was taken out of the document.
     known = tuple(c for c in audit.caveats if c.code is not CaveatCode.COUNTS_OF_SITES)
-    without = policy.judge(rules, replace(audit, caveats=known))
+    bare = policy.judge(rules, replace(audit, caveats=known))
+    assert "WITHIN" not in {v.state for v in bare.verdicts}
+    without = policy.judge(rules, replace(audit, caveats=known, federation=None))
     assert {v.state for v in without.verdicts if v.rule == "use"} == {"WITHIN"}
     assert states["use", ""].reason.code is ReasonCode.STATED_BY_SITES
     stricter = tmp_path / "stricter.toml"
@@ -160,6 +165,48 @@ def test_no_number_of_hospitals_is_within_a_limit_on_their_word(
     found = policy.judge(policy.read(stricter), audit)
     assert found.state == "EXCEEDS"
     assert found.code == 1
+
+
+def test_a_hospital_without_counts_is_named_by_a_limit_on_each(
+    audit: Audit, tmp_path: Path
+) -> None:
+    path = tmp_path / "policy.toml"
+    waivers = "".join(
+        f"""
+[[waiver]]
+limit = "ranking"
+reason = "audited there"
+approved_by = "somebody"
+expires = 2100-01-01
+group = {{ by = "site", level = "{level}" }}
+"""
+        for level in "ad"
+    )
+    path.write_text(POLICY + waivers, "utf-8")
+    judged = policy.judge(policy.read(path), audit)
+    by_site = {v.group.level: v for v in judged.verdicts if v.group and v.rule == "ranking"}
+    assert set(by_site) == set("abcd")
+    untested = {name: v for name, v in by_site.items() if v.state == "NOT TESTED"}
+    assert set(untested) == {"b", "c"}
+    assert all(v.waiver is None and v.severity == "block" for v in untested.values())
+
+
+def test_no_report_says_no_leakage_on_the_word_of_hospitals(tmp_path: Path) -> None:
+    """Of counts large enough, with controls that passed, of models that leak nothing."""
+    draw, home = np.random.default_rng(4), CoordinatorHome(tmp_path)
+    split = make_split(590, draw, reference=200)
+    graded = {name: grade_model(Answers(), split, RUN, False) for name in "ab"}
+    write_run(home, RUN, graded, 2)
+    place = finish_run(home, RUN)
+    made = read(place.parent.parent)
+    assert read_membership(made, made.subjects[0]).state == "stated"
+    by_others = tuple(c for c in made.caveats if c.code is not CaveatCode.COUNTS_OF_SITES)
+    plain = replace(made, caveats=by_others, federation=None)
+    assert read_membership(plain, plain.subjects[0]).state == "undetected"
+    text = (place.parent / "report.md").read_text("utf-8")
+    assert "○ No leakage detected" not in text
+    assert "On the hospitals’ word" in text
+    assert "cannot infer from the model" not in text
 
 
 def test_verify_says_what_it_could_not_check(finished: Path) -> None:
@@ -190,6 +237,25 @@ def test_the_same_run_gives_the_same_numbers(tmp_path: Path) -> None:
     assert found[0].subjects == found[1].subjects
 
 
+def test_a_hospital_cannot_drown_what_the_others_found(tmp_path: Path) -> None:
+    """Nor can one be counted that trained nothing: its patients are no members."""
+    made = json.loads(grade_all(RUN)["a"])
+    told: list[tuple[dict[str, int], tuple[str, ...]]] = []
+    for times in (1, 1000):
+        made["pools"] = {
+            name: {"patients": 250 * times, "records": 250 * times}
+            for name in ("members", "nonmembers")
+        }
+        made["membership"], made["attempts"] = {}, {}
+        made.pop("utility", None)
+        parts = ("threshold", "utility", "attribute", "gradient_inversion")
+        made["withheld"] = dict.fromkeys(parts, "refused")
+        for stated in ({"a": 250}, {}):
+            counts, unread = read_all({"a": json.dumps(made)}, RUN, stated)
+            told.append((dict.fromkeys(counts, times), unread))
+    assert told == [({"a": 1}, ()), ({}, ("a",)), ({}, ("a",)), ({}, ("a",))]
+
+
 def test_a_run_that_is_not_over_is_refused(tmp_path: Path) -> None:
     home = CoordinatorHome(tmp_path)
     with pytest.raises(PrivauditError, match="no state"):
@@ -205,6 +271,10 @@ def test_a_run_without_any_counts_has_a_report_all_the_same(tmp_path: Path) -> N
     made = read(finish_run(home, RUN).parent.parent)
     assert not [o for o in made.subjects[0].outcomes if isinstance(o, Finding)]
     assert made.data.real
+    text = (tmp_path / "audits" / "run" / "shareable" / "report.md").read_text("utf-8")
+    assert "no hospital stated counts of 3" in text
+    assert "Of the attacks requested, 3 did not apply" not in text
+    assert "what is not released here" not in text
 
 
 def test_the_release_is_that_of_the_weights(tmp_path: Path) -> None:
@@ -224,3 +294,33 @@ def test_the_release_is_that_of_the_weights(tmp_path: Path) -> None:
     kept = load(home.run("run") / "release" / "model.npz")
     assert kept is not None
     assert np.array_equal(kept[1]["weights"], ended.weights.astype(np.float32))
+
+
+def test_a_leak_at_one_hospital_is_named_whatever_reads_highest_over_all(audit: Audit) -> None:
+    (subject,) = audit.subjects
+    found = next(o for o in subject.outcomes if o.attack == "threshold")
+    assert isinstance(found, Finding)
+    raised = replace(found.estimates[0], value=0.9, low=0.55, high=0.95)
+    level = replace(found.groups[0].estimates[0], value=0.6, low=0.52, high=0.7)
+    groups = tuple(replace(g, estimates=(level,)) for g in found.groups)
+    other = replace(found, attack="rmia", estimates=(raised,), groups=groups)
+    both = replace(subject, outcomes=(other, *subject.outcomes))
+    text = str(build(replace(audit, subjects=(both,)), None))
+    assert "Membership shows most at d" in text
+
+
+def test_finishing_again_keeps_what_was_judged_and_signed(tmp_path: Path) -> None:
+    home = CoordinatorHome(tmp_path)
+    graded = {"a": grade_model(Answers(), make_split(30, np.random.default_rng(8)), RUN, False)}
+    write_run(home, RUN, {}, 2)
+    report = finish_run(home, RUN)
+    first, verdicts = report.read_bytes(), report.parent / "verdicts.json"
+    verdicts.write_text("{}", "utf-8")
+    assert finish_run(home, RUN) == report
+    assert (report.read_bytes(), verdicts.exists()) == (first, True)
+    (home.run("run") / "grades" / "a.json").write_text(graded["a"], "utf-8")
+    assert finish_run(home, RUN) == report
+    assert not verdicts.exists()
+    assert verify(report.parent.parent).code == 6
+    (kept,) = (tmp_path / "audits" / ".earlier").glob("*/run/shareable/verdicts.json")
+    assert (kept.parent / report.name).read_bytes() == first

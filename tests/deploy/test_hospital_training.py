@@ -156,6 +156,22 @@ def test_weights_that_catch_many_records_get_no_update(lab: Lab, method: str) ->
         train(hospital, 0, start_weights(hospital), protected)
 
 
+def test_an_update_that_is_held_back_is_tried_three_times(lab: Lab) -> None:
+    settings = [f"federated.{part}" for part in TRAPPED]
+    hospital = lab.hospital("a", lab.terms("federated", *settings, run="tries"))
+    trap = set_trap(hospital, 8)
+    for _ in range(3):
+        with pytest.raises(Refused, match=r"hand over a row|into bins"):
+            train(hospital, 0, trap)
+    again = lab.hospital("a", lab.terms("federated", *settings, run="tries"))
+    for weights in (trap, start_weights(again)):
+        with pytest.raises(Refused, match="once more") as refused:
+            train(again, 0, weights)
+        assert code(refused) == "unsafe"
+    train(again, 1, start_weights(again))
+    assert again.state.trained == 1
+
+
 def set_bins(hospital: Hospital, units: int) -> np.ndarray:
     """Weights whose first units sort records into bins along one direction, so that neighbours
     differ in about one record (Fowl et al. 2022); the rest as it is."""

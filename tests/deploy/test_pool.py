@@ -143,6 +143,8 @@ def test_rows_rebuilt_are_counted_of_rows_tried(planted: int, detected: bool) ->
     assert rate.high is not None
     assert rate.low <= planted / 1000 <= rate.high
     assert ((over.low or 0.0) > 0) is detected
+    each = [[e.metric.name for e in group.estimates] for group in found.groups]
+    assert each == [["attack_rate", "control_rate"]] * 2
 
 
 # --- coverage: intervals against the truth, by distribution
@@ -277,6 +279,9 @@ LADDER = ("membership", "threshold", "members")
         _set("attempts", "attribute", "columns", "sex", "guess", [0, 10]),
         _set("attempts", "attribute", "columns", {}),
         _set("attempts", "gradient_inversion", {"members": [0, 0], "control": [0, 0]}),
+        _set("membership", {}),
+        _set("withheld", {"gradient_inversion": "nothing_sent", "utility": "few_with_outcome"}),
+        lambda made: made.pop("utility"),
         lambda made: made.pop("pools"),
         lambda made: made.pop("withheld"),
     ],

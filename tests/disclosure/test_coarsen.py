@@ -45,6 +45,7 @@ NO_COUNTS = frozenset(
             "metric",
             "models",
             "most",
+            "names",
             "near",
             "neighbours",
             "noise",

@@ -161,7 +161,7 @@ def spy_on_noise(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
 
 def replace_noise(monkeypatch: pytest.MonkeyPatch, instead: Callable[..., np.ndarray]) -> None:
     """In every module that adds noise by this name."""
-    import pipelines.federated.kernel
+    import pipelines.federated.ledger
     import pipelines.federated.local
     import pipelines.generators.dp_histogram
     import pipelines.generators.dp_marginals
@@ -171,7 +171,7 @@ def replace_noise(monkeypatch: pytest.MonkeyPatch, instead: Callable[..., np.nda
     import pipelines.methods.federated_private
 
     for module in (
-        pipelines.federated.kernel,
+        pipelines.federated.ledger,
         pipelines.federated.local,
         pipelines.generators.dp_histogram,
         pipelines.generators.dp_marginals,
@@ -304,18 +304,18 @@ def test_the_servers_noise_is_for_a_hospital_replaced_and_wide_enough(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The sum over hospitals moves by 2 clips where one update goes and another comes."""
-    from pipelines.federated import kernel
+    from pipelines.federated import ledger
     from pipelines.federated.server import SiteNoise
     from pipelines.federated.sites import Dirichlet
 
     asked = []
-    real = kernel.add_gaussian
+    real = ledger.add_gaussian
 
     def spy(values: np.ndarray, spread: float, sensitivity: float, rng: Any) -> np.ndarray:
         asked.append((spread, sensitivity))
         return real(values, spread, sensitivity, rng)
 
-    monkeypatch.setattr(kernel, "add_gaussian", spy)
+    monkeypatch.setattr(ledger, "add_gaussian", spy)
     central = SiteNoise(epsilon=5.0, delta=0.01, clip=0.5)
     method = Federated(hidden=0, rounds=2, steps=1, sites=Dirichlet(5.0, 12), central=central)
     release = method.fit(table(300), SECRET.secret_rng("fit"))

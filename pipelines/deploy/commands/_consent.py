@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.deploy.commands._verb import say
-from pipelines.deploy.homes import HospitalHome
+from pipelines.deploy.homes import HospitalHome, make_private
 from privaudit.disclosure_limits import MIN_CELL
 from privaudit.errors import PrivauditError
 
@@ -22,6 +24,8 @@ VERDICTS = {
     " given away",
     "no_leak_seen": "on these first rounds the attacks find no more than chance explains; later"
     " rounds, other weights and other attacks may find more",
+    "hidden": "all other hospitals together, or a coordinator that repeats a round without this"
+    " hospital, could read more than chance explains; the sum of one round alone hides it",
     "too_few": "too few patients for the attacks to say anything: nobody knows what is given away",
 }
 
@@ -91,10 +95,13 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
     made = audit_dry_round(home, terms)
     for line in describe_dry_round(made):
         say(f"  {line}")
-    if made.leaks and not accept_leak:
+    _keep(home, run, made)
+    # What a sum hides, a person at the terminal may accept: they have just read it.
+    is_asked = made.is_hidden and made.verdict == "leaks" and not yes
+    if made.leaks and not accept_leak and not is_asked:
         raise PrivauditError(
             "updates that may give records of this hospital away",
-            f"of a dry round, {VERDICTS[made.verdict]}",
+            f"of a dry round, {VERDICTS[_find_verdict(made)]}",
             "decline; or ask for more patients, larger batches or a protected sum; a person may"
             " consent all the same with --accept-leak",
         )
@@ -137,7 +144,21 @@ def describe_dry_round(made: DryRound) -> list[str]:
             f"who was trained on: AUROC {told.auroc:.3f} ({told.low:.3f} to {told.high:.3f});"
             f" guessing reaches {told.chance:.2f}"
         )
-    return [*lines, f"{VERDICTS[made.verdict]} ({made.seconds:.1f} s)"]
+    if made.series_untried:
+        lines.append("series of measurements were not tried: no attack made here rebuilds them")
+    return [*lines, f"{VERDICTS[_find_verdict(made)]} ({made.seconds:.1f} s)"]
+
+
+def _find_verdict(made: DryRound) -> str:
+    return "hidden" if made.verdict == "leaks" and made.is_hidden else made.verdict
+
+
+def _keep(home: HospitalHome, run: str, made: DryRound) -> None:
+    """For the hospital's own status page."""
+    from pipelines.deploy.consent import write_atomically
+
+    folder = make_private(home.run(run))
+    write_atomically(folder / "audit.json", json.dumps(asdict(made)).encode())
 
 
 def _user() -> str:

@@ -181,18 +181,18 @@ def _settle_data(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
     return made
 
 
-def _settle_setting(setting: str) -> str:
+def _settle_setting(asked: str) -> str:
     """A setting of the task, whose file has an absolute path: the client works in its kit."""
-    name, equals, value = setting.partition("=")
-    if not equals or not name.startswith("task."):
+    typed, equals, value = asked.partition("=")
+    if not equals or typed[:5] != "task.":
         raise PrivauditError(
-            f"the setting {name[:60]!r}",
+            f"the setting {typed[:60]!r}",
             "a hospital sets its task alone",
             "write it as task.FIELD=VALUE",
         )
-    if name == "task.schema":
+    if typed == "task.schema":
         value = os.path.abspath(value)
-    return f"{name}={value}"
+    return f"{typed}={value}"
 
 
 def _line(check: Any) -> str:

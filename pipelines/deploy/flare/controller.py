@@ -11,14 +11,14 @@ from pathlib import Path
 
 from nvflare.apis.client import Client
 from nvflare.apis.controller_spec import ClientTask, Task, TaskCompletionStatus
-from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.impl.controller import Controller
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from pipelines.deploy.flare.codes import BODY, WHY, known, pack_body, unpack_body
-from pipelines.deploy.flare.job import read_terms
+from pipelines.deploy.flare.job import ASK_EVERY, read_terms
 from pipelines.deploy.homes import CoordinatorHome, make_private
 from pipelines.deploy.journal import Event, Journal
 from pipelines.deploy.messages import Body, check_answer, check_question
@@ -28,6 +28,9 @@ from privaudit.errors import PrivauditError
 
 CHECK_EVERY = 0.05
 """Seconds between two looks at the tasks in flight."""
+WAIT_EVERY = 1.0
+"""Seconds between two questions of a worker for work while hospitals are only asked whether they
+take part: at the pace of rounds each would send 4 GB in a day of waiting for a consent."""
 _LOG = logging.getLogger(__name__)
 _OWN_KINDS = ("__end_run__", "__try_again__")
 
@@ -67,6 +70,8 @@ class FlareWire:
             # Nobody needs what came any more, and it can be large.
             client_task.result = None
 
+        if questions:
+            self._set_pace(WAIT_EVERY if kind == "hello" else ASK_EVERY)
         tasks = {}
         for name, body in questions.items():
             check_question(kind, body)
@@ -98,6 +103,12 @@ class FlareWire:
         if self._abort.triggered:
             raise Stopped("the job ends")
         return answers
+
+    def _set_pace(self, seconds: float) -> None:
+        """How long workers wait between two questions for work."""
+        config = getattr(self._context.get_prop(FLContextKey.RUNNER), "config", None)
+        if config is not None:
+            config.task_request_interval = seconds
 
     def present(self) -> tuple[str, ...]:
         """The hospitals that were connected when this job began."""

@@ -34,8 +34,8 @@ PROTECTIONS: dict[str, Phrase] = {
         "noise for each {person}, added in the {site}; the coordinator reads noisy updates"
     ),
     "secure_sum": Phrase(
-        "masked sum: the coordinator reads the sum, and no single update unless more than half of "
-        "the {sites} help it"
+        "masked sum: the coordinator reads the sum, and no single update unless about two thirds "
+        "of the {sites} help it"
     ),
     "encrypted_sum": Phrase(
         "encrypted sum: the coordinator adds what it cannot read; each {site} has the key"
@@ -59,6 +59,7 @@ REASONS: dict[str, Phrase] = {
     "fault": Phrase("by a fault of the program, which its log names"),
     "diverged": Phrase("the training came to no finite numbers"),
     "too_few": Phrase("too few {sites} were ready in time"),
+    "unsafe": Phrase("what would be sent shows single {records}, or one {site}"),
 }
 CONDITIONS: dict[str, Phrase] = {
     "unheard": Phrase("not heard from yet"),
@@ -85,6 +86,8 @@ ALARMS: dict[str, Phrase] = {
         "key was copied: stop the run and make a new certificate."
     ),
     "decrypted_apart": Phrase("{Sites} decrypted different sums: at least one of them is wrong."),
+    "bad_proof": Phrase("Somebody signed for a {site} with a key that is not its own."),
+    "unsafe": Phrase("The coordinator asked for what would show the update of one {site}."),
     "clock": Phrase("The clock is wrong by more than certificates and time limits allow."),
     "disk": Phrase("The disk is full or cannot be written."),
     "other_build": Phrase("It runs another build of privaudit than the coordinator."),

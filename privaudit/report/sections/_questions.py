@@ -38,6 +38,7 @@ from privaudit.report.reading import (
     get_findings,
     get_ppv,
     get_stated,
+    is_unstated,
     on_all_patients,
     rank_by_exposure,
     read_membership,
@@ -168,7 +169,7 @@ def _answer_happened(audit: Audit, readings: list[Reading]) -> list[Block]:
     ]
     if owned:
         blocks.append(Prose(words.word_owner_attacks(owned), "small"))
-    if order and readings[order[0]].state in ("detected", "undetected"):
+    if order and readings[order[0]].state in ("detected", "undetected", "stated"):
         blocks += _word_group(audit.subjects[order[0]])
     return blocks
 
@@ -314,7 +315,7 @@ def _answer_untested(audit: Audit) -> list[Block]:
         name_place(name_attack(c.attack), s.name) for s, c in get_failed_controls(audit, "positive")
     ]
     lines += [words.word_missed(dict.fromkeys(missed))] if missed else []
-    skipped = {o.attack for _, o in outcomes if isinstance(o, Skipped)}
+    skipped = {o.attack for _, o in outcomes if isinstance(o, Skipped) and not is_unstated(o)}
     lines += [words.word_not_everywhere(len(skipped), kinds)] if skipped else []
     return [Bullets(tuple(lines)), Prose(words.OPEN, "small")]
 

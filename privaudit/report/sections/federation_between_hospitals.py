@@ -94,7 +94,10 @@ def _build_measured(run: Federation, subject: Subject) -> list[Block]:
     rows: list[tuple[Text, ...]] = [
         (
             words.ALL_SITES(),
-            _cell(None if rebuilt is None else _find(rebuilt.estimates, "attack_rate")),
+            *(
+                _cell(None if rebuilt is None else _find(rebuilt.estimates, name))
+                for name in ("attack_rate", "control_rate")
+            ),
             _cell(None if told is None else get(told.estimates, "auc")),
             _cell(get_stated(subject.utility, "auroc")),
         )
@@ -106,6 +109,7 @@ def _build_measured(run: Federation, subject: Subject) -> list[Block]:
             (
                 site.name,
                 _cell(_first(groups[0].get(site.name), "attack_rate")),
+                _cell(_first(groups[0].get(site.name), "control_rate")),
                 _cell(_first(groups[1].get(site.name), "auc")),
                 _cell(_first(useful.get(site.name), "auroc")),
             )
@@ -207,9 +211,11 @@ def _cell(e: Estimate | None) -> str:
     return words.NOT_STATED if e is None or e.value is None else n.cell_text(e)
 
 
-def _strength(found: Finding) -> float:
-    auc = get(found.estimates, "auc")
-    return 0.0 if auc is None or auc.value is None else auc.value
+def _strength(found: Finding) -> tuple[float, float]:
+    """What is surely told somewhere: a leak at one hospital is hardly seen over all."""
+    everywhere = (found.estimates, *(g.estimates for g in found.groups if not g.suppressed))
+    known = [e for part in everywhere if (e := get_stated(part, "auc")) is not None]
+    return max(((e.low or 0.0, e.value or 0.0) for e in known), default=(0.0, 0.0))
 
 
 def _find_largest(groups: Mapping[str, GroupResult]) -> tuple[str, Estimate] | None:

@@ -31,6 +31,7 @@ from privaudit.report.reading import (
     get_findings,
     get_ppv,
     get_unresolved,
+    is_unstated,
     read_membership,
     tpr_at,
 )
@@ -315,6 +316,7 @@ def _build_unresolved(audit: Audit) -> list[Block]:
     for s in audit.subjects:
         for o in get_unresolved(s):
             outcome = words.SKIPPED if isinstance(o, Skipped) else words.FAILED
+            outcome = words.UNSTATED if is_unstated(o) else outcome
             key = (outcome, word_reason(o.reason), name_attack(o.attack))
             names.setdefault(key, []).append(s.name)
     attacks: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}

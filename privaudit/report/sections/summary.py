@@ -23,6 +23,7 @@ from privaudit.report.reading import (
     get_weaker,
     get_wrong_way,
     is_halved,
+    is_unstated,
     rate_on_all,
     read_membership,
 )
@@ -146,7 +147,9 @@ def _build_card(audit: Audit, i: int) -> Card:
         body.append(Prose(words.word_utility(utility, learner)))
     if empty := get_unresolved(subject):
         failed = sum(isinstance(o, Failed) for o in empty)
-        body.append(Prose(words.word_unresolved(len(empty) - failed, failed), "small"))
+        unstated = sum(is_unstated(o) for o in empty)
+        skipped = len(empty) - failed - unstated
+        body.append(Prose(words.word_unresolved(skipped, failed, unstated), "small"))
     return Card(subject.name, f"model-{i + 1}", get_badge(r.state), tuple(body))
 
 

@@ -29,8 +29,8 @@ FACTS = Phrases(("Run", "Terms consented to", "Rounds", "Fewest {sites} a round"
 def word_intro(sites: int, took: int, consented: int, withdrew: int) -> str:
     """How many took part."""
     text = (
-        f"This model was trained between machines: the {w.records} stayed at {n.count(sites)} "
-        f"{w.sites}, of which {n.count(consented)} consented and {n.count(took)} took part"
+        f"This model was trained between the machines of {n.count(sites)} {w.sites}, and no "
+        f"{w.record} was moved: {n.count(consented)} consented and {n.count(took)} took part"
     )
     return f"{text}; {n.count(withdrew)} took the consent back." if withdrew else f"{text}."
 
@@ -98,7 +98,13 @@ MEASURED = Phrase(
 )
 MEASURED_CAPTION = Phrase("What was read of each {site}’s {people}")
 MEASURED_COLUMNS = Phrases(
-    ("{Site}", "Rows rebuilt of rows tried", "Membership AUC", "AUROC of the model")
+    (
+        "{Site}",
+        "Rows rebuilt of rows tried",
+        "Without an update",
+        "Membership AUC",
+        "AUROC of the model",
+    )
 )
 ALL_SITES = Phrase("all {sites}")
 NOT_STATED = "not stated"

@@ -43,6 +43,7 @@ _BADGES: dict[State, Badge] = {
     "learnt": Badge("▲ Leakage detected", "detected"),
     "unconfirmed": Badge("◇ Not confirmed", "small"),
     "undetected": Badge("○ No leakage detected", "undetected"),
+    "stated": Badge("◇ On the {sites}’ word", "small"),
     "small": Badge("◇ Too few {people}", "small"),
     "underpowered": Badge("◇ Insufficient power", "underpowered"),
     "untested": Badge("– Not tested", "untested"),

@@ -108,6 +108,7 @@ LARGEST_CHANGE = "Largest change"
 UNRESOLVED_CAPTION = "Attacks without a result"
 UNRESOLVED_COLUMNS = ("Attack", "Outcome", "Reason", "Releases")
 SKIPPED, FAILED = "did not apply", "failed with an error"
+UNSTATED = "no counts were stated"
 OTHERS_CAPTION = "Further numbers"
 OTHERS_COLUMNS = ("Attack", "Number", "Value", "By guessing")
 CAVEATS = "Caveats"

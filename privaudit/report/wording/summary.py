@@ -250,9 +250,10 @@ def word_bound(attack: str, e: Estimate, epsilon: float | None) -> str:
     return f"{text}, where {n.claimed(epsilon)} is claimed."
 
 
-def word_unresolved(skipped: int, failed: int) -> str:
-    """Attacks without a result."""
+def word_unresolved(skipped: int, failed: int, unstated: int = 0) -> str:
+    """Attacks without a result. unstated: those of which no hospital stated counts."""
     parts = [f"{skipped} did not apply"] if skipped else []
+    parts += [f"no {w.site} stated counts of {unstated}"] if unstated else []
     parts += [f"{failed} failed with an error"] if failed else []
     return f"Of the attacks requested, {' and '.join(parts)}. That is not evidence of low risk."
 

@@ -280,9 +280,9 @@ class Federation:
         """Seconds since 1970, as the journals have them."""
         return time.time()
 
-    def alarms(self, what: str) -> list[dict[str, Any]]:
-        """Alarms at the coordinator: of its own, and of runs."""
-        return named(self.connections(), "alarm", what=what)
+    def alarms(self, what: str, name: str) -> list[dict[str, Any]]:
+        """Alarms at the server about this hospital."""
+        return named(self.connections(), "alarm", what=what, hospital=name)
 
     def submit_code(self, folder: Path, marker: Path) -> str:
         """Submit a job that brings code, as the operator; why it was refused."""

@@ -15,7 +15,7 @@ import pytest
 from net_federation import named, read_lines, wait
 from net_shards import write_hospital
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.network
 ROOT = Path(__file__).parents[3]
 HOSPITALS = ("a", "b", "c")
 

@@ -17,7 +17,7 @@ from net_places import SERVER
 from net_slow import SlowLink
 from net_table import Table, Watch
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.network
 ROUNDS = 200
 DISK = 1300 * 2**20
 LIAR = Path(__file__).with_name("liar")
@@ -271,8 +271,7 @@ def test_a_copied_kit_raises_an_alarm(federation: Federation, table: Table) -> N
     watch = Watch()
     federation.start("outsider", "join", copy, called="copied")
     try:
-        found = wait("an alarm", 120, lambda: federation.alarms("second_login"))
-        assert found[-1]["hospital"] == "c"
+        wait("an alarm", 120, lambda: federation.alarms("second_login", "c"))
         table.add("a kit is copied and used elsewhere", "alarm at the coordinator", watch.seconds)
     finally:
         federation.kill("copied")
@@ -329,7 +328,7 @@ def off(federation: Federation, tmp_path: Path) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     ("seconds", "what"),
-    [(-86400, "clock is a day slow"), (500 * 86400, "certificate has expired (500 days on)")],
+    [(-86400, "clock is a day slow"), (1200 * 86400, "certificate has expired (1,200 days on)")],
 )
 def test_a_certificate_out_of_its_dates_is_refused(
     federation: Federation, table: Table, off: Any, seconds: int, what: str

@@ -12,7 +12,7 @@ from net_memory import Memory
 from net_shards import write_hospital
 from net_table import Table, Watch
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.network
 HOSPITALS = tuple(f"h{number:02d}" for number in range(20))
 NEEDED = 14 * 2**30
 """Bytes of memory: a client and a worker of 0.6 GB for each hospital, and the server."""

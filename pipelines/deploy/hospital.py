@@ -21,7 +21,14 @@ from pipelines.deploy.messages import ANSWERS, Body, check_answer, check_questio
 from pipelines.deploy.refused import Refused, Remembered
 from pipelines.deploy.site_data import SiteData, open_data
 from pipelines.deploy.site_secure import MaskRound
-from pipelines.deploy.site_state import Kept, SiteState, digest_question, state_path
+from pipelines.deploy.site_state import (
+    Kept,
+    SiteState,
+    alone,
+    digest_question,
+    mark_of,
+    state_path,
+)
 from pipelines.deploy.terms import RunTerms
 from pipelines.federated.secure_sum import SecureSum
 from privaudit.errors import PrivauditError
@@ -76,6 +83,7 @@ class Hospital:
         self._live: dict[str, Kept] = {}
         self._noted: set[tuple[str, ...]] = set()
         self._mask: MaskRound | None = None
+        self._mark: tuple[int, ...] = ()
 
     def answer(self, kind: str, body: Body) -> Body:
         """The answer to one question.
@@ -93,33 +101,41 @@ class Hospital:
             check_answer(kind, made)
             return made
         self._require_consent()
-        kept, question = self._find(kind), digest_question(kind, body)
-        if kept is not None and kept.question == question:
-            made = kept.answer
-        else:
-            self._check_order(kind, body, kept)
-            try:
-                made = self._answer_new(kind, body)
-                # What is not allowed to leave does not get onto the disk as an answer.
-                check_answer(kind, made)
-                entry = Kept(body.get("round", 0), question, made)
-                if kind in IN_MEMORY:
-                    self._live[kind] = entry
-                else:
-                    self.state.answers[kind] = entry
-                if kind not in MASKS or kind == "reveal":
-                    self._save()
-            except BaseException as error:
-                if isinstance(error, Remembered):
-                    self._save()
-                # Half an answer is none: go on from what is on the disk.
+        with alone(state_path(self.home, self.terms.run)) as mark:
+            if mark != self._mark:
+                # Another worker of this run has answered: a server can send one job out twice.
                 self.__dict__.pop("state", None)
-                if isinstance(error, Refused) and error.code in ALARMING:
-                    what = {"hospital": self.identity.name, "run": self.terms.run, "kind": kind}
-                    self._note(Event.ALARM, what=error.code, **what)
-                raise
+            made = self._answer_once(kind, body)
         # A person may have withdrawn while this was worked out.
         self._require_consent()
+        return made
+
+    def _answer_once(self, kind: str, body: Body) -> Body:
+        """The kept answer to this very question, or a new one that is on the disk."""
+        kept, question = self._find(kind), digest_question(kind, body)
+        if kept is not None and kept.question == question:
+            return kept.answer
+        self._check_order(kind, body, kept)
+        try:
+            made = self._answer_new(kind, body)
+            # What is not allowed to leave does not get onto the disk as an answer.
+            check_answer(kind, made)
+            entry = Kept(body.get("round", 0), question, made)
+            if kind in IN_MEMORY:
+                self._live[kind] = entry
+            else:
+                self.state.answers[kind] = entry
+            if kind not in MASKS or kind == "reveal":
+                self._save()
+        except BaseException as error:
+            if isinstance(error, Remembered):
+                self._save()
+            # Half an answer is none: go on from what is on the disk.
+            self.__dict__.pop("state", None)
+            if isinstance(error, Refused) and error.code in ALARMING:
+                what = {"hospital": self.identity.name, "run": self.terms.run, "kind": kind}
+                self._note(Event.ALARM, what=error.code, **what)
+            raise
         return made
 
     def _find(self, kind: str) -> Kept | None:
@@ -275,6 +291,9 @@ class Hospital:
     def _reveal(self, body: Body) -> Body:
         """Shares that take masks away; on the disk before they leave, so that a round whose sum may
         be read is never begun again."""
+        if self.state.revealed >= body["round"]:
+            # By another worker of this run, whose list of who arrived may be another.
+            raise Refused("replay", "shares of a round whose sum was read", "one list, once")
         made = self._masks(body).reveal(body)
         self.state.revealed = body["round"]
         return made
@@ -385,6 +404,7 @@ class Hospital:
                 "begun anew, the same noise and rounds would be spent again",
                 "restore it from a backup, or have the operator start a run of another name",
             )
+        self._mark = mark_of(path)
         return SiteState.read(path, self.terms.fingerprint, self.data.fingerprint)
 
     @cached_property
@@ -409,7 +429,9 @@ class Hospital:
         return TreeSite(self.terms, self.identity.name, self.data)
 
     def _save(self) -> None:
-        self.state.write(state_path(self.home, self.terms.run))
+        path = state_path(self.home, self.terms.run)
+        self.state.write(path)
+        self._mark = mark_of(path)
 
 
 __all__ = ["Hospital"]

@@ -9,6 +9,7 @@ arXiv 2110.13057). A hospital knows its rows, so it sees either in the update it
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,8 @@ COLUMNS, DIRECTIONS = 6, 3.0
 """Where rows differ in fewer columns, or in effect in fewer directions (the square of the sum of
 their covariance's eigenvalues over the sum of squares), a row lies by chance between what two units
 read."""
+FIXED = 3
+"""Of fewer columns beside a series, what many units read lies near some row by chance."""
 ALIKE, TWINS = 0.995, 0.25
 """Units whose inputs correlate so strongly over all rows, and the share of units with such a twin
 that no training brings about: bins along one direction need nearly all of them."""
@@ -37,12 +40,14 @@ that no training brings about: bins along one direction need nearly all of them.
 def find_units_that_tell(network: Network, update: np.ndarray, x: np.ndarray) -> np.ndarray:
     """The units of the first layer that hand over one of the rows x, (n, w), as it stands.
 
-    Of fully connected networks; none of others, whose first layer reads no row.
+    Of fully connected layers that read rows: of a recurrent network the columns that do not change
+    are compared; of pictures nothing, as no such layer reads them.
 
     Args:
         update: (p,) as it would be sent.
     """
-    if not network.is_dense or not len(x):
+    x = _read_rows(network, x)
+    if not x.size:
         return np.empty(0, dtype=np.int64)
     weight, bias = _first(network, np.asarray(update, dtype=np.float64))
     live = np.flatnonzero(np.abs(bias) > 1e-7 * max(np.abs(bias).max(initial=0.0), 1e-30))
@@ -65,7 +70,8 @@ def find_pairs_that_tell(network: Network, update: np.ndarray, x: np.ndarray) ->
         x: (n, w) the rows that this update was made of.
     """
     nobody = np.empty(0, dtype=np.int64)
-    if not network.is_dense or not _differ(x):
+    x = _read_rows(network, x)
+    if not _differ(x):
         return nobody
     telling = np.ptp(x, axis=0) > 1e-6
     weight, bias = _first(network, np.asarray(update, dtype=np.float64))
@@ -85,7 +91,8 @@ def find_pairs_that_tell(network: Network, update: np.ndarray, x: np.ndarray) ->
 def has_bins(network: Network, weights: np.ndarray, x: np.ndarray) -> bool:
     """Whether the first layer looks at the rows x, (n, w), along one direction again and again, as
     weights do that sort records into bins, which sums of several units then read apart."""
-    if not network.is_dense or not _differ(x):
+    x = _read_rows(network, x)
+    if not _differ(x):
         return False
     weight, _ = _first(network, np.asarray(weights, dtype=np.float64))
     shown = x @ weight.T
@@ -100,8 +107,9 @@ def has_bins(network: Network, weights: np.ndarray, x: np.ndarray) -> bool:
 def leave_out(network: Network, update: np.ndarray, units: np.ndarray) -> np.ndarray:
     """(p,) the update without what these units of the first layer have learnt."""
     made = update.copy()
-    weight, bias = _first(network, made)
-    weight[units], bias[units] = 0, 0
+    if len(units):
+        weight, bias = _first(network, made, whole=True)
+        weight[units], bias[units] = 0, 0
     return made
 
 
@@ -128,10 +136,30 @@ def are_too_many(network: Network, units: np.ndarray) -> bool:
     return len(units) > max(1, int(MOST * network.widths[1]))
 
 
-def _first(network: Network, update: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Views of the first layer's weights (units, w) and biases (units,)."""
+def _read_rows(network: Network, x: np.ndarray) -> np.ndarray:
+    """The part of encoded rows that the first fully connected layer reads as it stands."""
+    if network.image is not None:
+        return x[:, :0]
+    if network.lstm is None:
+        return x
+    own = x[:, network.lstm.steps * network.lstm.features :]
+    few = len(own) and (np.ptp(own, axis=0) > 1e-6).sum() < FIXED
+    return own[:, :0] if few else own
+
+
+def _first(
+    network: Network, update: np.ndarray, whole: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Views of the first fully connected layer's weights (units, w) and biases (units,).
+
+    Args:
+        whole: Also what a recurrent layer hands it, not the columns of rows alone.
+    """
     high, width = network.widths[1], network.widths[0]
-    return update[: high * width].reshape(high, width), update[high * width : high * (width + 1)]
+    at = sum(math.prod(shape) for shape in network.below)
+    weight = update[at : at + high * width].reshape(high, width)
+    skip = 0 if whole or network.lstm is None else 2 * network.lstm.units
+    return weight[:, skip:], update[at + high * width : at + high * (width + 1)]
 
 
 def _differ(x: np.ndarray) -> bool:

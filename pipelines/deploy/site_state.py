@@ -4,10 +4,13 @@ anywhere."""
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,6 +166,27 @@ def state_path(home: HospitalHome, run: str) -> Path:
     return make_private(make_private(home.run(run)) / "restricted") / "state.npz"
 
 
+def mark_of(path: Path) -> tuple[int, ...]:
+    """Stands for what the file holds: another once it was written again; () where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[tuple[int, ...]]:
+    """Answer while no other worker of this run does: what two remember apart is spent twice. Gives
+    the mark of the state."""
+    handle = os.open(path.with_name("lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield mark_of(path)
+    finally:
+        os.close(handle)
+
+
 def digest_question(kind: str, body: Mapping[str, Any]) -> str:
     """sha256 of a question, the same for equal ones alone."""
     digest = hashlib.sha256()
@@ -228,6 +252,6 @@ def _damaged() -> Refused:
 
 
 __all__ = [
-    *("NEVER", "Kept", "SiteState", "digest_question", "pack_body"),
+    *("NEVER", "Kept", "SiteState", "alone", "digest_question", "mark_of", "pack_body"),
     *("state_path", "unpack_body"),
 ]

@@ -348,7 +348,12 @@ def test_what_a_dry_round_says():
     assert "7 patients" not in said
     assert "whole records rebuilt: 75.0%" in said
     assert "before it is hidden" in said
-    assert "who was trained on" not in "\n".join(describe_dry_round(dry(told=None, rebuilt=None)))
+    bare = "\n".join(describe_dry_round(dry(told=None, rebuilt=None, cuts=(3, 5))))
+    assert "who was trained on" not in bare
+    # Silence about an attack that was not made would read as its failure.
+    assert "not tried" in bare
+    assert "3 of 5" in bare
+    assert "first rounds" in "\n".join(describe_dry_round(dry("no_leak_seen")))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 VERDICTS = {
     "leaks": "more than chance explains is found: records or values of this hospital's patients are"
     " given away",
-    "no_leak_seen": "the attacks find no more than chance explains",
+    "no_leak_seen": "on these first rounds the attacks find no more than chance explains; later"
+    " rounds, other weights and other attacks may find more",
     "hidden": "all other hospitals together, or a coordinator that repeats a round without this"
     " hospital, could read more than chance explains; the sum of one round alone hides it",
     "too_few": "too few patients for the attacks to say anything: nobody knows what is given away",
@@ -132,6 +133,8 @@ def describe_dry_round(made: DryRound) -> list[str]:
             f"single values rebuilt: {rebuilt.cells:.1%}"
             f" (without an update {rebuilt.cells_control:.1%})",
         ]
+    else:
+        lines.append("whole records or values rebuilt: not tried, no attack on these is known here")
     if made.cuts is not None:
         from pipelines.deploy.own_audit import describe_cuts
 

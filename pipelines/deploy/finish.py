@@ -298,12 +298,13 @@ def write_document(
         ),
     )
     absent = [name for name in terms.roster if name not in {one.hospital for one in counted}]
+    data = _data(terms, task, counted, stated.pools, ended)
     caveats = [Caveat(CaveatCode.COUNTS_OF_SITES, "warning", {"least": MIN_CELL})]
     if absent:
         caveats.append(
             Caveat(CaveatCode.SITES_NOT_COUNTED, "warning", {"names": tuple(sorted(absent))})
         )
-    if counted and not any(one.real for one in counted):
+    if not data.real:
         caveats.append(Caveat(CaveatCode.GENERATED_RECORDS))
     caveats += _word_controls(subject)
     families = {
@@ -313,7 +314,7 @@ def write_document(
     events = list(Journal(folder / "journal.jsonl").read())
     return Audit(
         manifest=_manifest(terms, ended),
-        data=_data(terms, task, counted, stated.pools, ended),
+        data=data,
         subjects=(subject,),
         coverage=document.coverage((subject,), families, {one.attack for one in stated.outcomes}),
         caveats=tuple(caveats),
@@ -333,7 +334,7 @@ def _data(
     return Data(
         source=f"records at {len(ended.hospitals)} {words.forms['sites']}",
         # Unless every hospital says that its records were generated, they are taken for real.
-        real=not counted or any(one.real for one in counted),
+        real=len(counted) < max(1, len(ended.hospitals)) or any(one.real for one in counted),
         task=terms.task,
         title=_ask(task, "title", terms.task),
         positive=positive,

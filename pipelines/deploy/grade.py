@@ -325,6 +325,8 @@ class Grading:
             return "not_applicable"
         size = count_people(members)
         tried = np.unique(trials.patients)
+        if len(tried) < LEAST:
+            return "few_patients"
         read, usual = (
             count_people_of(trials.patients, part >= 0.5)
             for part in (trials.success, trials.control)

@@ -279,6 +279,8 @@ def _read_tried(own: Any, sizes: Mapping[str, tuple[int, int]], control: str) ->
         control,
         guess,
     )
+    if min(found.members[1], found.control[1]) < MIN_CELL:
+        raise refuse_counts("of so few attempts no share is stated")
     if guess is not None and guess[1] != found.members[1]:
         raise refuse_counts("a guess is made on those that were tried")
     return found

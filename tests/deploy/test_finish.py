@@ -324,3 +324,14 @@ def test_finishing_again_keeps_what_was_judged_and_signed(tmp_path: Path) -> Non
     assert verify(report.parent.parent).code == 6
     (kept,) = (tmp_path / "audits" / ".earlier").glob("*/run/shareable/verdicts.json")
     assert (kept.parent / report.name).read_bytes() == first
+
+
+@pytest.mark.parametrize(("saying", "real"), [("abcd", False), ("a", True), ("abc", True)])
+def test_records_are_generated_where_every_hospital_says_so(
+    tmp_path: Path, saying: str, real: bool
+) -> None:
+    home = CoordinatorHome(tmp_path)
+    split = make_split(30, np.random.default_rng(8))
+    graded = grade_model(Answers(), split, RUN, False, real=False)
+    write_run(home, RUN, dict.fromkeys(saying, graded), 2)
+    assert read(finish_run(home, RUN).parent.parent).data.real is real

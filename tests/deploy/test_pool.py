@@ -278,6 +278,7 @@ LADDER = ("membership", "threshold", "members")
         _set("attempts", "attribute", "columns", "sex", "members", [240, 10]),
         _set("attempts", "attribute", "columns", "sex", "guess", [0, 10]),
         _set("attempts", "attribute", "columns", {}),
+        _set("attempts", "attribute", "columns", "sex", "control", [0, 0]),
         _set("attempts", "gradient_inversion", {"members": [0, 0], "control": [0, 0]}),
         _set("membership", {}),
         _set("withheld", {"gradient_inversion": "nothing_sent", "utility": "few_with_outcome"}),

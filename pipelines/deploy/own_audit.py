@@ -101,6 +101,7 @@ class DryRound:
         stated: How many records the coordinator is told of.
         small_counts: Names of the fields whose number is below 10, and must not be handed on.
         seconds: The audit took.
+        fingerprint: Of the records; a consent is to these.
     """
 
     verdict: Verdict
@@ -115,6 +116,7 @@ class DryRound:
     stated: int
     small_counts: tuple[str, ...]
     seconds: float
+    fingerprint: str = ""
 
     @property
     def leaks(self) -> bool:
@@ -203,6 +205,7 @@ def audit_data(data: SiteData, terms: RunTerms) -> DryRound:
         stated=data.count,
         small_counts=tuple(name for name, count in counts.items() if count < MIN_CELL),
         seconds=round(time.perf_counter() - begin, 3),
+        fingerprint=data.fingerprint,
     )
 
 

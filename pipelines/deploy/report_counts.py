@@ -141,9 +141,7 @@ def _pooled(found: tuple[Estimate, ...]) -> Pooled | None:
     return Pooled(found) if found else None
 
 
-def _state(
-    name: str, pooled: Pooled | None, access: frozenset[Access], is_blind: bool
-) -> Outcome:
+def _state(name: str, pooled: Pooled | None, access: frozenset[Access], is_blind: bool) -> Outcome:
     attack = ATTACKS[name]
     if pooled is None:
         return Skipped(name, attack.family, Reason(ReasonCode.SITES_STATE_NOTHING))

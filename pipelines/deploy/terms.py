@@ -22,6 +22,8 @@ METHODS = (
     "federated_encrypted",
     "federated_trees",
 )
+LONGEST = 86_400.0
+"""Seconds that a time limit may be."""
 FEWEST = 3
 """Hospitals: in a sum of two, each reads the other's update."""
 
@@ -59,6 +61,7 @@ class RunTerms:
     schema: str = ""
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         for part in (self.run, *self.roster):
             if not isinstance(part, str) or not NAME.fullmatch(part):
                 raise PrivauditError(
@@ -83,6 +86,30 @@ class RunTerms:
                 f"the method {self.method!r}",
                 f"between hospitals these can be trained: {', '.join(METHODS)}",
                 "use one of them",
+            )
+
+    def _check_kinds(self) -> None:
+        """Nothing but what the fields say: whoever signed them, and whatever JSON can hold."""
+        texts = (self.run, self.task, self.method, self.schema)
+        lists = (self.roster, self.settings, self.grade)
+        numbers = (self.quorum, self.least_patients, *(() if self.seed is None else (self.seed,)))
+        fit = (
+            all(isinstance(part, str) for part in texts)
+            and all(isinstance(part, tuple) for part in lists)
+            and all(isinstance(part, str) for many in lists for part in many)
+            and all(type(part) is int and part >= 0 for part in numbers)
+        )
+        if not fit:
+            raise PrivauditError(
+                "terms of a run with a field of another kind",
+                "texts, lists of texts and whole numbers stand there, none below 0",
+                "use the terms that the coordinator's `privaudit federation run` wrote",
+            )
+        if type(self.timeout) not in (int, float) or not 0 < self.timeout <= LONGEST:
+            raise PrivauditError(
+                f"a time limit of {str(self.timeout)[:20]} seconds",
+                "a hospital that does not answer is waited for as long",
+                f"use 1 to {LONGEST:.0f} seconds",
             )
 
     @property

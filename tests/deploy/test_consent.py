@@ -120,3 +120,34 @@ def test_what_hides_an_update_is_named(
     method: str, settings: tuple[str, ...], protection: str
 ) -> None:
     assert describe_protection(make_terms(method=method, settings=settings)) == protection
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"timeout": float("nan")},
+        {"timeout": float("inf")},
+        {"timeout": 1e300},
+        {"timeout": 0},
+        {"timeout": "5"},
+        {"timeout": True},
+        {"least_patients": -1},
+        {"least_patients": 50.5},
+        {"quorum": True},
+        {"quorum": 3.0},
+        {"seed": -1},
+        {"seed": "1"},
+        {"task": 3},
+        {"schema": None},
+        {"roster": "abc"},
+        {"settings": "a"},
+        {"settings": [1]},
+        {"grade": [["threshold"]]},
+    ],
+)
+def test_signed_terms_hold_what_their_fields_say(wrong: dict[str, object]) -> None:
+    """Whoever signs them: the coordinator and hospitals read JSON, which holds NaN too."""
+    made = json.loads(make_terms().text) | wrong
+    with pytest.raises(PrivauditError):
+        RunTerms.read(json.dumps(made))
+    assert RunTerms.read(make_terms().text) == make_terms()

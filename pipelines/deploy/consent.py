@@ -172,7 +172,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _read_grant(entry: Any) -> Grant:
-    if not isinstance(entry, dict) or set(entry) != {part.name for part in fields(Grant)}:
+    if not isinstance(entry, dict) or set(entry) | {"records"} != {
+        part.name for part in fields(Grant)
+    }:
         raise TypeError("not a grant")
     made = Grant(**entry)
     numbers = (made.granted_at, 0.0 if made.withdrawn_at is None else made.withdrawn_at)

@@ -65,7 +65,8 @@ class Attendance:
         """Ask until the quorum is ready; PrivauditError after the time `until` (monotonic)."""
         while True:
             here = set(self.desk.wire.present())
-            self.greet([n for n in self.terms.roster if n in here and n not in self.ready])
+            # Also those that were ready: who withdraws meanwhile is seen to have.
+            self.greet([n for n in self.terms.roster if n in here])
             if self.shape is None:
                 self._settle()
             if self.shape is not None and len(self.ready) >= self.terms.quorum:
@@ -125,17 +126,18 @@ class Attendance:
         names = list(names)
         came = self.desk.ask("hello", {name: {} for name in names}, timeout=timeout)
         for name in names:
+            stood = name in self._ready
             self._ready.discard(name)
             if name in came:
-                self._hear(name, came[name])
+                self._hear(name, came[name], stood)
 
-    def _hear(self, name: str, body: Body) -> None:
+    def _hear(self, name: str, body: Body, stood: bool) -> None:
         said = self._judge(name, body)
         before, self._said[name] = self._said.get(name, ""), said
         if said == "ready":
             self._ready.add(name)
         if said == before:
-            if said == "ready":
+            if said == "ready" and not stood:
                 self.desk.journal.write(Event.BACK, hospital=name)
             return
         if said.startswith("other_"):

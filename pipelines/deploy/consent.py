@@ -33,6 +33,8 @@ class Grant:
         protection: What hides or covers an update; see `describe_protection`.
         granted_at, withdrawn_at: Seconds since 1970; None while it holds.
         by: The person who agreed.
+        records: Of the records that the dry round was made on, and of who is trained on, as
+            `SiteData.fingerprint`; empty where none was made.
     """
 
     terms: str
@@ -41,6 +43,7 @@ class Grant:
     granted_at: float
     by: str
     withdrawn_at: float | None = None
+    records: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,12 @@ class Consent:
         return self.state(terms) == "ready"
 
 
-def grant(home: HospitalHome, terms: RunTerms, by: str) -> Grant:
+def grant(home: HospitalHome, terms: RunTerms, by: str, records: str = "") -> Grant:
     """Agree to these terms; an earlier consent to the same run, or its withdrawal, ends.
 
     Args:
         by: The name of the person who agrees.
+        records: Those that the person saw the audit of; see `Grant`.
     """
     if not by.strip():
         raise PrivauditError("a consent of nobody", "a person agrees to a run", "state who agrees")
@@ -94,6 +98,7 @@ def grant(home: HospitalHome, terms: RunTerms, by: str) -> Grant:
         _protection(terms, method),
         round(time.time(), 3),
         by.strip(),
+        records=records,
     )
     with _locked(home):
         _write(home, {**Consent.read(home).runs, terms.run: made})
@@ -167,11 +172,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _read_grant(entry: Any) -> Grant:
-    if not isinstance(entry, dict) or set(entry) != {part.name for part in fields(Grant)}:
+    if not isinstance(entry, dict) or set(entry) | {"records"} != {
+        part.name for part in fields(Grant)
+    }:
         raise TypeError("not a grant")
     made = Grant(**entry)
     numbers = (made.granted_at, 0.0 if made.withdrawn_at is None else made.withdrawn_at)
-    texts = (made.terms, made.protection, made.by)
+    texts = (made.terms, made.protection, made.by, made.records)
     fits = all(isinstance(n, (int, float)) for n in numbers)
     if not fits or not all(isinstance(t, str) for t in texts) or not isinstance(made.rounds, int):
         raise TypeError("not a grant")

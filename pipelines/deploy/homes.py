@@ -19,6 +19,16 @@ def make_private(path: Path) -> Path:
     return path
 
 
+def check_folder(path: Path) -> None:
+    """PrivauditError where NVFlare, which splits commands at blanks, could not work."""
+    if any(letter.isspace() or letter in "'\"\\" for letter in str(path.absolute())):
+        raise PrivauditError(
+            "a folder with a blank or a quotation mark in its path",
+            "NVFlare cannot start a job there",
+            "use another folder",
+        )
+
+
 @dataclass(frozen=True)
 class CoordinatorHome:
     """federation.toml: name, host, port, operator, auditor, hospitals, root (fingerprint).
@@ -98,4 +108,4 @@ def _read(path: Path, command: str) -> dict[str, Any]:
         ) from error
 
 
-__all__ = ["CoordinatorHome", "HospitalHome", "make_private"]
+__all__ = ["CoordinatorHome", "HospitalHome", "check_folder", "make_private"]

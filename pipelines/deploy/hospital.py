@@ -80,6 +80,7 @@ class Hospital:
         self.journal = Journal(home.journal)
         self.why: PrivauditError | None = None
         """Why the last `hello` was answered with "refused" or "too_few", for this hospital."""
+        self._foreign = ""
         self._live: dict[str, Kept] = {}
         self._noted: set[tuple[str, ...]] = set()
         self._mask: MaskRound | None = None
@@ -162,6 +163,7 @@ class Hospital:
         try:
             data = self.data
             self._check_protection()
+            self._check_records()
             shape = list(self._shape)
             # Whatever is wrong with the terms or the state is found before a round begins.
             _ = self.state, self.trees if self._grows else self.training
@@ -169,7 +171,7 @@ class Hospital:
             self.why = error
             code = error.code if isinstance(error, Refused) else "no_data"
             self._note(Event.REFUSED, run=self.terms.run, why=code)
-            return {"state": "refused"}
+            return {"state": "pending" if code == "not_consented" else "refused"}
         if data.too_few:
             self.why = PrivauditError(
                 f"fewer than {data.least} patients to train on",
@@ -197,6 +199,7 @@ class Hospital:
 
     def _check_order(self, kind: str, body: Body, kept: Kept | None) -> None:
         """Refuse what comes twice in two ways, too late, or before what has to come first."""
+        self._check_records()
         if self.data.too_few:
             raise Refused("unsafe", "too few patients to take part", "updates would show them")
         if "round" not in body:
@@ -361,6 +364,22 @@ class Hospital:
                 "a consent to another protection",
                 "what hides an update is part of what was agreed to",
                 "consent again",
+            )
+
+    def _check_records(self) -> None:
+        """What was found of other records says nothing of these."""
+        agreed = Consent.read(self.home).runs[self.terms.run].records
+        if agreed and agreed != self.data.fingerprint and agreed != self._foreign:
+            # A new consent may be to what is there by now: it is read once more.
+            self._foreign = agreed
+            for name in ("data", "training", "state", "cipher", "trees"):
+                self.__dict__.pop(name, None)
+        if agreed and agreed != self.data.fingerprint:
+            raise Refused(
+                "not_consented",
+                "a consent to train on other records",
+                "they, or how they are read, changed since the audit that a person saw",
+                f"privaudit federation join DIR --consent {self.terms.run}",
             )
 
     @property

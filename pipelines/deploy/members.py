@@ -81,16 +81,20 @@ def check_hospital(name: str, host: str) -> None:
 
 def read_federation(said: Mapping[str, Any]) -> Federation:
     """What federation.toml says; PrivauditError where it was changed to something else."""
-    try:
-        values = {part.name: said[part.name] for part in fields(Federation)}
-        made = Federation(**{**values, "hospitals": tuple(values["hospitals"])})
-        made.check()
-    except (KeyError, TypeError) as error:
+    values: dict[str, Any] = {part.name: said.get(part.name) for part in fields(Federation)}
+    kinds: dict[str, type] = {name: int if name == "port" else str for name in values} | {
+        "hospitals": list
+    }
+    wrong = [name for name, value in values.items() if type(value) is not kinds[name]]
+    roster = values["hospitals"] if "hospitals" not in wrong else ()
+    if wrong or not all(isinstance(name, str) for name in roster):
         raise PrivauditError(
             "a federation.toml that cannot be used",
-            f"{type(error).__name__}: {str(error)[:60]}",
+            f"it lacks {', '.join(wrong) or 'hospitals'}, or they are of another kind",
             "restore it, or make the federation again with `privaudit federation provision`",
-        ) from None
+        )
+    made = Federation(**{**values, "hospitals": tuple(roster)})
+    made.check()
     return made
 
 

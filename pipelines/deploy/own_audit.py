@@ -105,6 +105,7 @@ class DryRound:
         series_untried: Whether the network reads series, which no attack made here rebuilds.
         cuts: Of trees: how many cut points are the very value of fewer than ten patients, and of
             how many; None where nothing of the kind leaves.
+        fingerprint: Of the records; a consent is to these.
     """
 
     verdict: Verdict
@@ -121,6 +122,7 @@ class DryRound:
     seconds: float
     series_untried: bool = False
     cuts: tuple[int, int] | None = None
+    fingerprint: str = ""
 
     @property
     def leaks(self) -> bool:
@@ -182,6 +184,7 @@ def audit_data(data: SiteData, terms: RunTerms, secret: bytes | None = None) -> 
         seconds=round(time.perf_counter() - begin, 3),
         series_untried=getattr(data.method, "reads_series", False),
         cuts=cuts,
+        fingerprint=data.fingerprint,
     )
 
 

@@ -26,6 +26,7 @@ METHODS = (
     "federated_trees",
 )
 LONGEST_TIMEOUT = 7 * 86_400.0
+"""Seconds that a time limit may be."""
 FEWEST = 3
 """Hospitals: in a sum of two, each reads the other's update."""
 

@@ -152,3 +152,34 @@ def test_guarantees_of_runs_add_up(tmp_path: Path) -> None:
     home.pending("one").unlink()
     assert add_up(home, last).unbounded == ("one", "open")  # type: ignore[union-attr]
     assert add_up(home, lab.terms("federated", run="three")) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"timeout": float("nan")},
+        {"timeout": float("inf")},
+        {"timeout": 1e300},
+        {"timeout": 0},
+        {"timeout": "5"},
+        {"timeout": True},
+        {"least_patients": -1},
+        {"least_patients": 50.5},
+        {"quorum": True},
+        {"quorum": 3.0},
+        {"seed": -1},
+        {"seed": "1"},
+        {"task": 3},
+        {"schema": None},
+        {"roster": "abc"},
+        {"settings": "a"},
+        {"settings": [1]},
+        {"grade": [["threshold"]]},
+    ],
+)
+def test_signed_terms_hold_what_their_fields_say(wrong: dict[str, object]) -> None:
+    """Whoever signs them: the coordinator and hospitals read JSON, which holds NaN too."""
+    made = json.loads(make_terms().text) | wrong
+    with pytest.raises(PrivauditError):
+        RunTerms.read(json.dumps(made))
+    assert RunTerms.read(make_terms().text) == make_terms()

@@ -428,3 +428,21 @@ def test_a_state_that_was_edited_is_refused_whole(tmp_path: Path, method: str) -
     assert set(wire.wards["a"].asked) <= {"hello"}
     save(path, meta, arrays)
     assert run(terms, tmp_path, MemoryWire(make_wards(terms))).rounds == 4
+
+
+def test_who_withdraws_while_others_are_waited_for_is_seen_to_have(tmp_path: Path) -> None:
+    terms = make_terms()
+    first, *rest = terms.roster
+    said = {name: {"state": "withdrawn"} for name in rest}
+
+    def fault(name: str, kind: str, body: Body) -> Body | None:
+        # One never consents, the others do, and withdraw before there are enough.
+        if name == first:
+            return {"state": "pending"}
+        return said[name] if wire.questions > 3 else None
+
+    wire = MemoryWire(make_wards(terms), fault)
+    with pytest.raises(PrivauditError, match="0 hospitals that are ready"):
+        run(terms, tmp_path, wire, patience=0.2)
+    assert {one["hospital"] for one in events(tmp_path, "withdrawn")} == set(rest)
+    assert not events(tmp_path, "back")

@@ -213,6 +213,13 @@ def test_bad_input_leaves_nothing_behind(capsys, tmp_path, words, told):
     assert not home.exists()
 
 
+@pytest.mark.parametrize("words", [FIRST, ["join", "--name", "a", "--coordinator", "h:1"]])
+def test_a_folder_in_which_nothing_could_run_later(capsys, tmp_path, words):
+    home = tmp_path / "my hospital"
+    assert "a folder with a blank" in fail(capsys, words[0], home, *words[1:])
+    assert not home.exists()
+
+
 def test_folders_that_hold_something_else(capsys, tmp_path, coordinator, hospital):
     other = tmp_path / "other"
     other.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -246,6 +247,19 @@ def test_a_run_that_cannot_go_on_ends_in_the_coordinators_words(home):
     with pytest.raises(PrivauditError, match="w") as caught:
         play(home, script)
     assert (caught.value.because, caught.value.fix) == ("b", "f")
+
+
+def test_lines_that_somebody_changed_are_no_fault_of_the_loop(home):
+    def script(server: Server) -> None:
+        if server.submitted:
+            for more in ({"t": None}, {"t": "x"}, {"t": float("nan")}, {"hospitals": 3}):
+                line = {"event": Event.ROUND, "t": 1.0, "hospitals": None, **more}
+                with server.journal.path.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+            server.journal.write(Event.DONE, rounds=1)
+            server.end()
+
+    assert play(home, script)[2] is Ended.DONE
 
 
 def test_a_second_login_becomes_an_alarm_of_the_run(home):

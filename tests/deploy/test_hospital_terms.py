@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from deploy.hospital_lab import Lab, again, start_weights, train, write_home
+from deploy.hospital_lab import Lab, again, make_table, start_weights, train, write_home
 
 from pipelines.deploy.build import source_digest
 from pipelines.deploy.consent import grant
 from pipelines.deploy.hospital import Hospital
 from pipelines.deploy.identity import Identity, Root
 from pipelines.deploy.journal import Journal
+from pipelines.deploy.own_audit import audit_dry_round
 from pipelines.deploy.refused import Refused
 from pipelines.deploy.terms import RunTerms
 from pipelines.deploy.warrant import SIGNED, Warrant
@@ -34,6 +35,28 @@ def test_a_hospital_without_consent_says_so_and_nothing_else(lab: Lab) -> None:
         hospital.answer("train", {"round": 0, "weights": b"", "protected": False})
     assert refused.value.code == "not_consented"
     assert "data" not in vars(hospital)
+
+
+def test_a_consent_is_to_the_records_that_were_audited(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    terms, home = lab.terms(run="other"), lab.homes["a"]
+    seen = audit_dry_round(home, terms).fingerprint
+    grant(home, terms, "Dr Test", seen)
+    hospital = lab.hospital("a", terms, consent=False)
+    assert hospital.answer("hello", {})["state"] == "ready"
+    # Half of the patients are gone, before a round was made.
+    make_table(tmp_path / "a.csv", 70, 0)
+    for changed in (again(hospital), again(hospital)):
+        assert changed.answer("hello", {}) == {"state": "pending"}
+    with pytest.raises(Refused) as refused:
+        train(again(hospital), 0, start_weights(hospital))
+    assert refused.value.code == "not_consented"
+    # A worker that has read them takes a new consent to them, and one to others reads them anew.
+    new = audit_dry_round(home, terms).fingerprint
+    assert new != seen
+    grant(home, terms, "Dr Test", new)
+    assert changed.answer("hello", {})["state"] == "ready"
+    assert hospital.answer("hello", {})["state"] == "ready"
 
 
 def test_what_a_hospital_says_of_itself(lab: Lab) -> None:

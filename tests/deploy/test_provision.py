@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deploy.kits import OPERATOR, SERVER, make_signed_zip, make_test_kits
@@ -347,3 +349,14 @@ def refuse_others(tmp_path, home, site, made, signed, root) -> None:
     with pytest.raises(PrivauditError, match="a root whose fingerprint is"):
         approve(home, wrong / "ca", made, request)
     assert not (home / "signed" / "a.signed.zip").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"port": True}, {"root": 3}, {"hospitals": "abc"}, {"hospitals": [1]}, {"host": None}]
+)
+def test_a_federation_toml_that_was_changed_by_hand(wrong: dict[str, Any]) -> None:
+    said = {**asdict(Federation("f", "h", 8002, "op@x.org", ("a", "b", "c")))}
+    said["hospitals"] = list(said["hospitals"])
+    assert read_federation(said).port == 8002
+    with pytest.raises(PrivauditError, match=r"federation\.toml"):
+        read_federation(said | wrong)

@@ -14,7 +14,7 @@ from privaudit.errors import PrivauditError
 def ask_to_join(home: Path, name: str, coordinator: str, federation: str | None) -> None:
     """Make the request in `home/request`, once; its path goes to standard output."""
     from pipelines.deploy.certificates import make_request, read_request
-    from pipelines.deploy.homes import HospitalHome, make_private
+    from pipelines.deploy.homes import HospitalHome, check_folder, make_private
     from pipelines.deploy.members import Federation, check_hospital
     from pipelines.deploy.private_files import write_json
 
@@ -29,6 +29,7 @@ def ask_to_join(home: Path, name: str, coordinator: str, federation: str | None)
     others = tuple(sorted({name, "other-1", "other-2"}))
     check_hospital(name, host)
     Federation(project, host, int(port), "operator@coordinator.org", others).check()
+    check_folder(home)
     if HospitalHome(home).config.exists():
         raise PrivauditError(
             "a folder of a hospital that has joined",

@@ -52,6 +52,7 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
     """
     from pipelines.deploy.consent import Consent, count_rounds, describe_protection, grant
     from pipelines.deploy.sign_terms import read_pending
+    from pipelines.deploy.site_data import open_data
     from pipelines.deploy.terms import NAME
 
     home = HospitalHome(root)
@@ -64,9 +65,13 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
         )
     terms = read_pending(home, run)
     person = (by or _user()).strip()
-    if Consent.read(home).allows(terms):
-        say(f"this hospital has consented to {run} already")
-        return
+    known = Consent.read(home)
+    if known.allows(terms):
+        agreed = known.runs[run].records
+        if not agreed or agreed == open_data(home, terms).fingerprint:
+            say(f"this hospital has consented to {run} already")
+            return
+        say(f"the consent to {run} was to other records than those that are there now")
     for name, value in (
         ("run", terms.run),
         ("task", terms.task),
@@ -108,7 +113,7 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
     if not yes and not click.confirm(f"Consent to {run} as {person}?", err=True, default=False):
         say("declined: nothing of this run leaves")
         raise click.Abort
-    grant(home, terms, person)
+    grant(home, terms, person, made.fingerprint)
     say(f"consent of {person} to {run} written; withdraw it with `stop DIR --withdraw {run}`")
 
 

@@ -84,13 +84,14 @@ def _provision(
 
     from pipelines.deploy.certificates import make_own_kit, make_root
     from pipelines.deploy.configure import configure_operator, configure_server
-    from pipelines.deploy.homes import CoordinatorHome, make_private
+    from pipelines.deploy.homes import CoordinatorHome, check_folder, make_private
     from pipelines.deploy.members import Federation, state_build
     from pipelines.deploy.private_files import write_toml
 
     name, host, port, operator, names = said
     federation = Federation(name, host, port, operator, names)
     federation.check()
+    check_folder(home)
     config = CoordinatorHome(home).config
     if config.exists():
         raise PrivauditError(

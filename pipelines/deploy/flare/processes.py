@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from pipelines.deploy.homes import CoordinatorHome, HospitalHome, make_private
+from pipelines.deploy.homes import CoordinatorHome, HospitalHome, check_folder, make_private
 from privaudit.errors import PrivauditError
 
 Side = Literal["server", "client"]
@@ -47,12 +47,7 @@ class Parent:
         self._process: subprocess.Popen[bytes] | None = None
         self._starts: list[float] = []
         self._ending = threading.Event()
-        if any(letter.isspace() or letter in "'\"\\" for letter in str(self.home)):
-            raise PrivauditError(
-                "a folder with a blank or a quotation mark in its path",
-                "NVFlare cannot start a job there",
-                "use another folder",
-            )
+        check_folder(self.home)
 
     @property
     def kit(self) -> Path:

@@ -178,13 +178,14 @@ class _Loop:
     def _follow(self) -> None:
         """Pass on what the journals say since the last look."""
         for line in self.events.read():
-            event = line.get("event")
-            at = float(line.get("t", 0.0))
+            event, at = line.get("event"), _time(line)
             if event == Event.STARTED:
                 self.began = at
             elif event == Event.ROUND:
                 self.rounds += 1
-                self.heard |= dict.fromkeys(line.get("hospitals", ()), at)
+                here = line.get("hospitals")
+                if isinstance(here, list):
+                    self.heard |= dict.fromkeys(map(str, here), at)
             elif event in (Event.HELLO, Event.BACK, Event.WITHDRAWN):
                 self.heard[str(line.get("hospital"))] = at
             elif event in (Event.DONE, Event.STOPPED):
@@ -192,7 +193,7 @@ class _Loop:
             self.tell(line)
         for line in self.logins.read():
             if line.get("event") == LOGIN:
-                self.logged_in[str(line.get("hospital"))] = float(line.get("t", 0.0))
+                self.logged_in[str(line.get("hospital"))] = _time(line)
             elif line.get("event") == Event.ALARM:
                 # The run's journal is what the status and the report read.
                 self.journal.write(
@@ -260,7 +261,8 @@ class _Loop:
 
     def _count_segment(self, fruitless: bool = True) -> None:
         self.tell({"event": Step.SEGMENT_ENDED, "segment": self.segment, "rounds": self.rounds})
-        self.fruitless = 0 if self.rounds or not fruitless else self.fruitless + 1
+        # A hospital that comes and goes, or a server that does, is no round.
+        self.fruitless = 0 if self.rounds else self.fruitless + fruitless
         self.job, self.rounds = "", 0
         if self.fruitless >= FRUITLESS:
             raise PrivauditError(
@@ -306,6 +308,12 @@ class _Loop:
         until = time.monotonic() + ENDS_IN
         while not session.has_ended(self.job) and time.monotonic() < until:
             time.sleep(LOOK_EVERY / 2)
+
+
+def _time(line: Mapping[str, Any]) -> float:
+    """When it was written; 0 where a line was changed and does not say."""
+    at = line.get("t")
+    return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
 
 
 class _Tail:

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipelines.deploy.grade import CUTS, LEVELS, MEMBERSHIP, ROWS
 from pipelines.deploy.graded import Attempts, Counts, Game
-from pipelines.deploy.ladders import find_ranges
+from pipelines.deploy.ladders import find_blocks, find_ranges
 from pipelines.deploy.placings import Side, place
 from privaudit import stats
 from privaudit.contracts import Scores, Trials
@@ -32,6 +32,8 @@ SIDES: tuple[Side, ...] = ("least", "middle", "most")
 OTHER: Mapping[Side, Side] = {"least": "most", "middle": "middle", "most": "least"}
 BY = "site"
 """The grouping whose levels are the hospitals."""
+SHARES = (0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.12, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.0)
+"""Leaks that are tried, to find the least that the blocks would show."""
 RATES = ("tpr", "detectable_tpr", "ppv")
 BOUNDED = ("auprc", "brier", "calibration_intercept")
 """Of the measures of utility, those whose extremes are at the extreme placings: each rises or falls
@@ -83,7 +85,8 @@ def pool_membership(
     if area.value is not None:
         slack = max(whole["most"].value - area.value, area.value - whole["least"].value)
     least = _state_least(n, slack, confidence)
-    return Pooled((area, least, *(replace(e, n=n) for e in _widest(rates))), groups)
+    stated = _raise_detectable(_widest(rates), sizes)
+    return Pooled((area, least, *(replace(e, n=n) for e in stated)), groups)
 
 
 def pool_utility(
@@ -332,6 +335,45 @@ def _rates(
     return membership(
         Scores(members, nonmembers), patients=ids, confidence=confidence, rng=rng, names=RATES
     )
+
+
+def _raise_detectable(
+    found: Sequence[Estimate], sizes: Sequence[tuple[int, int]]
+) -> list[Estimate]:
+    """The estimates, of which the detectable rates are those that can be told with the blocks.
+
+    Of a leak by which so many members score above everybody else, and of others as chance has them,
+    the least telling placing must still read more than chance; to that comes what the patients
+    themselves leave open. 1 where no leak could be told.
+    """
+    made = []
+    for e in found:
+        fpr = e.metric.fpr
+        if e.metric.name == "detectable_tpr" and e.value is not None and fpr is not None:
+            shown = (share for share in SHARES if share > fpr and _show(share, sizes, fpr))
+            e = replace(e, value=min(1.0, e.value + next(shown, 1.0) - fpr))
+        made.append(e)
+    return made
+
+
+def _show(share: float, sizes: Sequence[tuple[int, int]], fpr: float) -> bool:
+    """Whether the least telling placing of such a leak reads more than chance."""
+    parts = [_steps(Game(*_leak(share, *both), both), "least") for both in sizes]
+    rates = []
+    for side in (0, 1):
+        steps = np.rint(2 * np.concatenate([both[side] for both in parts])).astype(np.int64)
+        counts = np.bincount(steps, minlength=2 * len(LEVELS) + 3)
+        rates.append(np.cumsum(counts[::-1]) / len(steps))
+    allowed = rates[0][rates[1] <= fpr]
+    return bool(allowed.max(initial=0.0) > fpr)
+
+
+def _leak(share: float, members: int, nonmembers: int) -> tuple[list[int], list[int]]:
+    """Blocks of a hospital where so many members, and none of the others, score highest."""
+    chance = 1 - np.array(LEVELS)
+    first = np.rint(members * np.maximum(share, chance)).astype(np.int64)
+    second = np.rint(nonmembers * chance).astype(np.int64)
+    return find_blocks(first, members), find_blocks(second, nonmembers)
 
 
 def _widest(rates: Mapping[Side, tuple[Estimate, ...]]) -> tuple[Estimate, ...]:

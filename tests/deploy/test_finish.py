@@ -21,10 +21,11 @@ from privaudit import policy
 from privaudit.engine.folder import read
 from privaudit.errors import PrivauditError
 from privaudit.evidence.verification import verify
-from privaudit.facts import CaveatCode, ReasonCode
+from privaudit.facts import CaveatCode, Metric, ReasonCode
 from privaudit.report.reading import read_membership
 from privaudit.report.sections.federation_between_hospitals import build
-from privaudit.results import Audit, Finding, from_json, to_json
+from privaudit.report.wording.summary import word_ranking
+from privaudit.results import Audit, Estimate, Finding, from_json, to_json
 
 RUN = replace(TERMS, settings=("federated.rounds=2", "federated.hidden=8"))
 POLICY = """
@@ -335,3 +336,11 @@ def test_records_are_generated_where_every_hospital_says_so(
     graded = grade_model(Answers(), split, RUN, False, real=False)
     write_run(home, RUN, dict.fromkeys(saying, graded), 2)
     assert read(finish_run(home, RUN).parent.parent).data.real is real
+
+
+def test_a_rate_that_blocks_leave_open_is_not_called_no_better_than_guessing() -> None:
+    e = Estimate(Metric("auc"), 0.64, 0.6, 0.68, 0.5, {"patients": 1000}, 0.95)
+    for in_blocks in (True, False):
+        text = word_ranking(e, "RMIA", 0.01, in_blocks=in_blocks)
+        assert ("no better than guessing" in text) is not in_blocks
+        assert ("leave open" in text) is in_blocks

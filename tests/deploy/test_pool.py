@@ -11,6 +11,7 @@ import pytest
 from graded_lab import TERMS, Answers, make_split, memorise
 
 from pipelines.deploy.grade import LEVELS, grade_model
+from pipelines.deploy.grade_parts import count_above
 from pipelines.deploy.graded import Counts, Game, read_counts
 from pipelines.deploy.ladders import find_blocks, find_ranges
 from pipelines.deploy.placings import place, straighten
@@ -308,3 +309,24 @@ def test_a_hospital_of_few_brings_no_number_and_no_fault() -> None:
     assert not one.counted
     assert pool_membership([one], "threshold", 0.95, rng()) is None
     assert pool_utility([one], 0.95, rng()) == ()
+
+
+def test_no_smaller_leak_is_called_detectable_than_the_blocks_show() -> None:
+    """A hospital of four whose members all score highest, at a false positive rate of 1 %: the
+    blocks leave room for nine others above each, which is more than that rate allows."""
+    for n, told in ((300, False), (3000, True)):
+        draw = np.random.default_rng(6)
+        counts: list[Counts] = []
+        for leaks in (True, False, False, False):
+            known = np.quantile(draw.normal(size=300), LEVELS)
+            pools = draw.normal(size=n) + 9 * leaks, draw.normal(size=n)
+            first, second = (count_above(pool, known) for pool in pools)
+            sizes = {"members": (n, n), "nonmembers": (n, n)}
+            games = {"threshold": Game(first, second, (n, n))}
+            counts.append(Counts(str(len(counts)), sizes=sizes, membership=games))
+        found = pool_membership(counts, "threshold", 0.95, rng())
+        assert found is not None
+        at = {(e.metric.name, e.metric.fpr): e for e in found.estimates}
+        rate, least = at["tpr", 0.01], at["detectable_tpr", 0.01]
+        assert ((rate.low or 0.0) > 0.01) is told
+        assert ((least.value or 0.0) < 0.25) is told

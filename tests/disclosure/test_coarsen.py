@@ -53,6 +53,7 @@ NO_COUNTS = frozenset(
         *("others", "outcome", "outcomes", "part", "patient_auc", "patient_high", "patient_low"),
         *(
             "record_auc",
+            "names",
             "record_high",
             "record_low",
             "refits",

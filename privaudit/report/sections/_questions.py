@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from privaudit.facts import BoundMethod
 from privaudit.report.blocks import (
     Banner,
     Block,
@@ -202,7 +203,9 @@ def _word_result(r: Reading) -> str:
         return ""
     attack = add_attacker(name_attack(r.finding.attack), r.finding.attacker)
     if r.auc is not None and exceeds_chance(r.auc) and not exceeds_chance(r.rate):
-        return summary.word_ranking(r.auc, attack, r.fpr)
+        bound = None if r.rate is None else r.rate.bound
+        in_blocks = bound is not None and bound.method is BoundMethod.BLOCKS
+        return summary.word_ranking(r.auc, attack, r.fpr, in_blocks=in_blocks)
     if r.rate is not None and r.fpr is not None:
         return summary.word_recognised(attack, r.rate, r.fpr, exceeds_chance(r.rate))
     return summary.word_ranking(r.auc) if r.auc is not None else ""

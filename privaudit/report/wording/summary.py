@@ -104,9 +104,11 @@ def word_recognised(attack: str, e: Estimate, fpr: float, detected: bool) -> str
     )
 
 
-def word_ranking(e: Estimate, attack: str = "", fpr: float | None = None) -> str:
+def word_ranking(
+    e: Estimate, attack: str = "", fpr: float | None = None, *, in_blocks: bool = False
+) -> str:
     """The AUC as a frequency. attack: named where this sentence stands first; fpr: where nothing
-    was detected at this false positive rate."""
+    was detected at this false positive rate; in_blocks: of counts in blocks."""
     who = f"the strongest attack ({attack})" if attack else "the attack"
     text = (
         f"Given one training {w.person} and one other, {who} picks the training {w.person} "
@@ -115,6 +117,11 @@ def word_ranking(e: Estimate, attack: str = "", fpr: float | None = None) -> str
     )
     if fpr is None:
         return text
+    if in_blocks:
+        return (
+            f"{text} At a false positive rate of {n.share(fpr)} the blocks of counts leave open "
+            "whether it does better than guessing."
+        )
     return f"{text} At a false positive rate of {n.share(fpr)} it does no better than guessing."
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipelines.deploy.own_audit import DryRound
     from pipelines.deploy.terms import RunTerms
 
+DECLINED = 130
+"""The exit code of a person who says no, as of one who breaks off."""
 VERDICTS = {
     "leaks": "more than chance explains is found: records or values of this hospital's patients are"
     " given away",
@@ -112,7 +114,7 @@ def consent(root: Path, run: str, by: str | None, yes: bool, accept_leak: bool) 
         )
     if not yes and not click.confirm(f"Consent to {run} as {person}?", err=True, default=False):
         say("declined: nothing of this run leaves")
-        raise click.Abort
+        raise click.exceptions.Exit(DECLINED)
     grant(home, terms, person, made.fingerprint)
     say(f"consent of {person} to {run} written; withdraw it with `stop DIR --withdraw {run}`")
 

@@ -13,8 +13,8 @@ class Overhead:
     """What the engine adds to the messages.
 
     Args:
-        a_second: Bytes of questions for work (one every .05 s) and of heartbeats, measured on this
-            hospital while it was asked nothing.
+        a_second: Bytes of questions for work (one every .05 s) and of heartbeats, measured
+            while hospitals were in a round and asked nothing.
         a_message: Headers of one message and of the question before it: NVFlare's, gRPC's, TLS's.
             Measured: 1,000 in an open sum, 3,600 to 4,500 in a secure one.
         share: Of the payload: TLS takes 22 bytes of 16,384 and HTTP/2 9.

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("cryptography")
-pytest.importorskip("pipelines.deploy.hospital")
 
 from coordinator_lab import Killed, MemoryWire, events, run
 from deploy.hospital_lab import Lab, again

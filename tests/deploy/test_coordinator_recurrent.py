@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 pytest.importorskip("cryptography")
-pytest.importorskip("pipelines.deploy.hospital")
 
 from coordinator_lab import MemoryWire, events, run
 from deploy.hospital_lab import Lab, write_home

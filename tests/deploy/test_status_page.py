@@ -413,7 +413,8 @@ def test_a_withdrawal_that_fails_is_not_called_one(tmp_path: Path) -> None:
 
 
 def test_the_hospitals_own_consent_ends(tmp_path: Path) -> None:
-    consent = pytest.importorskip("pipelines.deploy.consent")
+    from pipelines.deploy import consent
+
     home = w.make_hospital(tmp_path)
     terms = w.make_terms()
     assert consent.Consent.read(home).allows(terms)

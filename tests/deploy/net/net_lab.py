@@ -62,9 +62,11 @@ def own_disk(folder: Path, size: int) -> Iterator[Disk]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
     # Another process takes it away, also where this one is killed.
     guard = subprocess.Popen(
-        ["sh", "-c", "trap '' INT; cat > /dev/null; umount -l \"$0\"", folder],
+        ["sh", "-c", "trap '' INT; cat > /dev/null; umount -l \"$DISK\""],
         stdin=subprocess.PIPE,
         start_new_session=True,
+        # Not among its words: whoever ends a federation kills what names its folder.
+        env={**os.environ, "DISK": str(folder)},
     )
     try:
         yield Disk(folder)

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.deploy.homes import HospitalHome, make_private
 from pipelines.deploy.journal import Event, Journal
+from pipelines.deploy.private_files import write_private
 from pipelines.deploy.terms import RunTerms
 from privaudit.errors import PrivauditError
 
@@ -148,29 +148,6 @@ def _protection(terms: RunTerms, method: Any) -> str:
     return "+".join(parts) or "none"
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a private file as a whole or not at all, and have it on the disk before this returns.
-
-    Args:
-        path: In a folder that is there.
-    """
-    made = path.with_name(f".tmp-{path.name}")
-    handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    os.replace(made, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def _read_grant(entry: Any) -> Grant:
     if not isinstance(entry, dict) or set(entry) | {"records"} != {
         part.name for part in fields(Grant)
@@ -187,7 +164,7 @@ def _read_grant(entry: Any) -> Grant:
 
 def _write(home: HospitalHome, runs: Mapping[str, Grant]) -> None:
     made = {run: asdict(entry) for run, entry in sorted(runs.items())}
-    write_atomically(home.consent, (json.dumps(made, indent=1) + "\n").encode())
+    write_private(home.consent, (json.dumps(made, indent=1) + "\n").encode())
 
 
 @contextmanager
@@ -206,5 +183,4 @@ def _locked(home: HospitalHome) -> Iterator[None]:
 
 __all__ = [
     *("Consent", "Grant", "State", "count_rounds", "describe_protection", "grant", "withdraw"),
-    "write_atomically",
 ]

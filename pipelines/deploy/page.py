@@ -31,6 +31,7 @@ from pipelines.deploy.pages import follow, labels
 from pipelines.deploy.pages import render as draw
 from pipelines.deploy.pages.facts import HospitalRun, HospitalStatus
 from pipelines.deploy.pages.listen import LARGEST_FORM, Handler, Listener
+from pipelines.deploy.private_files import write_json
 from pipelines.deploy.status import StatusReader, find_home
 from privaudit.errors import PrivauditError
 
@@ -60,7 +61,7 @@ class Server:
         self.base = f"/{self.secret}/"
         self.url = f"http://{_bracket(host)}:{self.port}{self.base}"
         self._file = home.root / FILE
-        _write_private(self._file, json.dumps({"url": self.url, "process": os.getpid()}))
+        write_json(self._file, {"url": self.url, "process": os.getpid()})
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True
         )
@@ -184,16 +185,6 @@ def _has_ended(run: HospitalRun) -> bool:
 
 def _bracket(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _write_private(path: Path, text: str) -> None:
-    made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(made, path)
 
 
 class _Handler(Handler):

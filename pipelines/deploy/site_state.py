@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.deploy.consent import write_atomically
 from pipelines.deploy.homes import HospitalHome, make_private
 from pipelines.deploy.messages import Body
+from pipelines.deploy.private_files import write_private
 from pipelines.deploy.refused import Refused
 
 NEVER = -1
@@ -158,7 +158,7 @@ class SiteState:
             received=self.received,
             margins=self.margins,
         )
-        write_atomically(path, file.getvalue())
+        write_private(path, file.getvalue())
 
 
 def state_path(home: HospitalHome, run: str) -> Path:

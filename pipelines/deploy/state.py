@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.deploy.homes import make_private
+from pipelines.deploy.private_files import write_private
 from privaudit.errors import PrivauditError
 
 META = "meta"
@@ -22,22 +23,7 @@ META = "meta"
 def write_bytes(path: Path, raw: bytes) -> None:
     """Write a file of this owner's alone; after a crash it is the old one or the new one."""
     make_private(path.parent)
-    made = path.with_name(f".{path.name}.part")
-    handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(made, path)
-    except BaseException:
-        made.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_private(path, raw)
 
 
 @contextmanager

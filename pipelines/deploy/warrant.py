@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.deploy.consent import write_atomically
 from pipelines.deploy.homes import HospitalHome, make_private
+from pipelines.deploy.private_files import write_private
 from pipelines.deploy.refused import Refused
 from pipelines.deploy.terms import RunTerms
 from privaudit.errors import PrivauditError
@@ -79,7 +79,7 @@ class Warrant:
             "signature": base64.b64encode(self.signature).decode(),
             "certificate": self.certificate.decode("ascii", "replace"),
         }
-        write_atomically(path, (json.dumps(made, indent=1) + "\n").encode())
+        write_private(path, (json.dumps(made, indent=1) + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> Warrant:

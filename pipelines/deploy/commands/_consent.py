@@ -162,10 +162,10 @@ def _find_verdict(made: DryRound) -> str:
 
 def _keep(home: HospitalHome, run: str, made: DryRound) -> None:
     """For the hospital's own status page."""
-    from pipelines.deploy.consent import write_atomically
+    from pipelines.deploy.private_files import write_private
 
     folder = make_private(home.run(run))
-    write_atomically(folder / "audit.json", json.dumps(asdict(made)).encode())
+    write_private(folder / "audit.json", json.dumps(asdict(made)).encode())
 
 
 def _user() -> str:

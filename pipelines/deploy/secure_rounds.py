@@ -224,8 +224,8 @@ class SecureRounds(Rounds):
         )
         for name, body in answers.items():
             server.take_reveal(members.index(name), body["shares"])
-        words, spoilt = sum_despite_liars(server, members, self.desk, round)
-        self.barred.update(spoilt)
+        words, liars = sum_despite_liars(server, members, self.desk, round)
+        self.barred.update(liars)
         if words is None:
             return Made(None, seen, ())
         share = share_out(meta["counts"])
